@@ -1,0 +1,17 @@
+from lowapprox import datasets as datasets
+from lowapprox import sketching as sketching
+from lowapprox import svd as svd
+from lowapprox._core.config import show_config as show_config
+from lowapprox._core.errors import AccuracyWarning as AccuracyWarning
+from lowapprox._core.errors import ConvergenceWarning as ConvergenceWarning
+from lowapprox._core.errors import InputError as InputError
+from lowapprox._core.errors import InputTypeError as InputTypeError
+from lowapprox._core.errors import LowApproxError as LowApproxError
+from lowapprox._core.errors import LowApproxWarning as LowApproxWarning
+from lowapprox._core.errors import MissingDependencyError as MissingDependencyError
+from lowapprox._core.errors import NumericalError as NumericalError
+from lowapprox._core.threads import thread_limit as thread_limit
+from lowapprox.svd import randomized_svd as randomized_svd
+
+__all__: list[str]
+__version__: str

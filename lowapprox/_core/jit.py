@@ -1,0 +1,58 @@
+"""The only door to numba: decorators with the project's flags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba as nb
+
+__all__ = ["SAFE_FASTMATH", "cuda_kernel", "kernel", "prange"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Reordering only: the flags `nnan` and `ninf` would turn NaN into a finite result.
+SAFE_FASTMATH = frozenset({"reassoc", "contract", "nsz"})
+
+prange = nb.prange
+
+
+def kernel(*, parallel: bool = False, reorder: bool = False) -> Callable[[F], F]:
+    """Compile a loop with the project's flags.
+
+    Parameters
+    ----------
+    parallel : bool
+        Run `prange` loops on the numba threads.
+    reorder : bool
+        Allow the compiler to reorder floating-point sums.
+
+    Notes
+    -----
+    Where no folder for the compiled code can be written, the kernel is compiled
+    without a cache.
+    """
+    opts: dict[str, Any] = {
+        "nogil": True,
+        "parallel": parallel,
+        "error_model": "numpy",
+        "fastmath": set(SAFE_FASTMATH) if reorder else False,
+    }
+
+    def wrap(func: F) -> F:
+        try:
+            return cast("F", nb.njit(cache=True, **opts)(func))
+        except RuntimeError:  # no writable cache location
+            return cast("F", nb.njit(**opts)(func))
+
+    return wrap
+
+
+def cuda_kernel(**opts: Any) -> Callable[[F], F]:
+    """Compile a CUDA kernel. numba's CUDA target is imported on the first use."""
+    from numba import cuda
+
+    def wrap(func: F) -> F:
+        return cast("F", cuda.jit(**opts)(func))
+
+    return wrap

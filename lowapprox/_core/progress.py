@@ -1,0 +1,54 @@
+"""Progress records, callbacks and bars."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Progress", "Reporter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a callback is told.
+
+    Attributes
+    ----------
+    step : int
+        Number of steps done.
+    passes : int
+        Passes over the matrix so far.
+    value : float
+        The quantity that the stopping rule watches.
+    target : float
+        The value at which the work stops.
+    """
+
+    step: int
+    passes: int
+    value: float
+    target: float
+
+
+class Reporter:
+    """Hands progress to a callback and a line on stderr; remembers a request to stop."""
+
+    def __init__(self, callback: Callable[[Progress], Any] | None, progress: bool) -> None:
+        self._callback = callback
+        self._progress = progress
+
+    def __call__(self, step: int, passes: int, value: float, target: float) -> bool:
+        """Report one step; return True when the callback asks to stop."""
+        if self._progress:
+            sys.stderr.write(f"\rstep {step}, {passes} passes: {value:.2e} (target {target:.2e})")
+            sys.stderr.flush()
+        if self._callback is None:
+            return False
+        return bool(self._callback(Progress(step, passes, value, target)))
+
+    def close(self) -> None:
+        """End the line of the progress display."""
+        if self._progress:
+            sys.stderr.write("\n")

@@ -1,0 +1,95 @@
+"""Thread limits for BLAS and kernels together."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lowapprox._core.errors import InputError
+
+__all__ = ["blas_threads", "kernel_threads", "parallel_allowed", "thread_limit"]
+
+
+@contextmanager
+def thread_limit(n: int) -> Iterator[None]:
+    """Limit the threads of BLAS and of the compiled kernels, and restore them.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. More threads than the process was started with are not added to the kernels.
+
+    Raises
+    ------
+    InputError
+        If `n` is smaller than 1.
+
+    Examples
+    --------
+    >>> import lowapprox
+    >>> with lowapprox.thread_limit(1):
+    ...     pass
+    """
+    if isinstance(n, bool) or int(n) != n or n < 1:
+        raise InputError(f"`n` must be an integer of at least 1, got {n!r}")
+    import numba as nb
+
+    before = nb.get_num_threads()
+    nb.set_num_threads(min(int(n), nb.config.NUMBA_NUM_THREADS))
+    try:
+        with blas_threads(int(n)):
+            yield
+    finally:
+        nb.set_num_threads(before)
+
+
+@contextmanager
+def blas_threads(n: int) -> Iterator[None]:
+    """Limit BLAS alone.
+
+    A BLAS pool keeps spinning after each threaded call and takes the cores from numba threads,
+    so loops that alternate between the two hold BLAS at one thread.
+    """
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(n, user_api="blas"):
+        yield
+
+
+def kernel_threads() -> int:
+    """Return the number of threads that a parallel kernel may use now."""
+    import numba as nb
+
+    return int(nb.get_num_threads())
+
+
+def parallel_allowed() -> bool:
+    """Tell whether a parallel kernel may run: the workqueue layer is not safe for many callers."""
+    if kernel_threads() == 1:
+        return False
+    if threading.current_thread() is threading.main_thread():
+        return True
+    return threading_layer() != "workqueue"
+
+
+def threading_layer() -> str:
+    """Return the numba threading layer, or the one that would be chosen."""
+    import numba as nb
+
+    try:
+        return str(nb.threading_layer())
+    except ValueError:  # not started yet
+        wanted = str(nb.config.THREADING_LAYER)
+        if wanted in {"tbb", "omp", "workqueue"}:
+            return wanted
+        from importlib.util import find_spec
+
+        has = (m for m in ("tbb", "omp") if find_spec(f"numba.np.ufunc.{m}pool"))
+        return next(has, "workqueue")
+
+
+def numba_loaded() -> bool:
+    """Tell whether numba has been imported."""
+    return "numba" in sys.modules

@@ -1,0 +1,1 @@
+"""Range finders shared by the families."""
