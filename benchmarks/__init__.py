@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m benchmarks.peers` against other libraries, asv classes for history."""

@@ -1,0 +1,104 @@
+"""Test problems whose answer is known, the same for asv classes and comparisons with peers.
+
+What is slow to make is kept in the folder named by ``LOWAPPROX_BENCH_CACHE`` (by default a folder
+of its own under the system's temporary folder).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+#: Singular values sigma_j, j = 1, 2, ..., n.
+SPECTRA: dict[str, Callable[[Array, int], Array]] = {
+    "1/j": lambda j, n: 1 / j,
+    "j^-1/2": lambda j, n: j**-0.5,
+    "2^(-j/5)": lambda j, n: 2.0 ** (-j / 5),
+    "flat-50-then-0.1": lambda j, n: np.where(
+        j <= 50, 1 - 0.002 * (j - 1), 0.1 * (1 - 0.5 * j / n)
+    ),
+}
+
+
+def cache_folder() -> Path:
+    """Return the folder that keeps problems between runs."""
+    default = Path(tempfile.gettempdir()) / "lowapprox-bench"
+    folder = Path(os.environ.get("LOWAPPROX_BENCH_CACHE", default))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def cached(name: str, make: Callable[[], Array]) -> Array:
+    """Load an array from the cache, or make it and store it there."""
+    path = cache_folder() / f"{name}.npy"
+    if not path.exists():
+        partial = path.with_suffix(f".{os.getpid()}.npy")
+        np.save(partial, make())
+        partial.replace(path)  # atomic: two processes may make the same problem
+    return np.load(path)
+
+
+def spectrum(name: str, n: int) -> Array:
+    """Return the n singular values of the spectrum called `name`."""
+    return SPECTRA[name](np.arange(1.0, n + 1), n)
+
+
+def dense_matrix(name: str, m: int = 4000, n: int = 3000) -> tuple[Array, Array]:
+    """Return an m x n matrix with Haar-like singular vectors, and its singular values.
+
+    The singular vectors are the same for all spectra; m >= n.
+    """
+    U = cached(f"left-{m}x{n}", lambda: _orthonormal(m, n, 1))
+    V = cached(f"right-{n}x{n}", lambda: _orthonormal(n, n, 2))
+    s = spectrum(name, n)
+    return (U * s) @ V.T, s
+
+
+def _orthonormal(m: int, n: int, seed: int) -> Array:
+    return np.linalg.qr(np.random.default_rng(seed).standard_normal((m, n)))[0]
+
+
+def rbf_points(n: int = 10_000, d: int = 10) -> Array:
+    """Return n points in d dimensions: twenty clusters of uneven weight and fifty outliers."""
+    rng = np.random.default_rng(0)
+    centres = 2 * rng.standard_normal((20, d))
+    weights = rng.dirichlet(np.full(20, 0.3))
+    X = centres[rng.choice(20, n, p=weights)] + 0.5 * rng.standard_normal((n, d))
+    X[:50] *= 4
+    return X
+
+
+class RBFKernel:
+    """The kernel exp(-|x - y|^2 / (2 h^2)) on a set of points, evaluated block by block."""
+
+    def __init__(self, X: Array, bandwidth: float = 2.0) -> None:
+        self.X = X
+        self.gamma = 1 / (2 * bandwidth**2)
+        self.squares = np.vecdot(X, X)
+
+    def __call__(self, rows: Array, cols: Array) -> Array:
+        D = self.squares[rows][:, None] + self.squares[cols][None, :]
+        D -= 2 * self.X[rows] @ self.X[cols].T
+        np.maximum(D, 0, out=D)
+        D *= -self.gamma
+        return np.exp(D, out=D)
+
+    @property
+    def diag(self) -> Array:
+        """The diagonal of the kernel matrix, all ones."""
+        return np.ones(len(self.X))
+
+    def matrix(self) -> Array:
+        """Return the whole kernel matrix."""
+        every = np.arange(len(self.X))
+        K = np.empty((every.size, every.size))
+        for i in range(0, every.size, 1000):
+            K[i : i + 1000] = self(every[i : i + 1000], every)
+        return (K + K.T) / 2  # exactly symmetric
