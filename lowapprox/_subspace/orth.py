@@ -1,0 +1,208 @@
+"""Orthonormalization of blocks whose rows are vectors.
+
+Rows, not columns: a panel of few vectors is then contiguous, and both products with a dense matrix
+run at their faster form. All small matrices live on the host in double precision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lowapprox._core.matrix import MatrixLike, set_rows
+from lowapprox._core.rng import standard_normal
+from lowapprox._core.typing import Array
+
+__all__ = [
+    "Basis",
+    "Block",
+    "CholeskyFactor",
+    "cholesky_factor",
+    "orthonormalize",
+    "random_rows",
+    "remove_span",
+]
+
+Small = np.ndarray[Any, np.dtype[Any]]
+
+
+class Basis:
+    """Growing set of orthonormal rows in one buffer."""
+
+    def __init__(self, op: MatrixLike, length: int, capacity: int) -> None:
+        self._op = op
+        self._length = length
+        self._buffer = self._empty(max(capacity, 1))
+        self.size = 0
+
+    def _empty(self, capacity: int) -> Array:
+        example = self._op.from_numpy(np.zeros((1, 1)))
+        kwargs = {} if self._op.xp is np else {"device": getattr(example, "device", None)}
+        return self._op.xp.empty((capacity, self._length), dtype=example.dtype, **kwargs)
+
+    @property
+    def rows(self) -> Array:
+        """The rows so far, as a view."""
+        return self._buffer[: self.size, :]
+
+    def append(self, block: Array) -> Array:
+        """Add rows and return them as stored."""
+        start, stop = self.size, self.size + block.shape[0]
+        if stop > self._buffer.shape[0]:
+            grown = self._empty(max(stop, 2 * self._buffer.shape[0]))
+            self._buffer = set_rows(grown, 0, self.rows)
+        self._buffer = set_rows(self._buffer, start, block)
+        self.size = stop
+        return self._buffer[start:stop, :]
+
+    def replace(self, block: Array) -> Array:
+        """Start again from these rows."""
+        self.size = 0
+        return self.append(block)
+
+    def rotate(self, coefficients: Small) -> Array:
+        """Return ``coefficients @ rows``."""
+        return self._op.from_numpy(coefficients) @ self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """``Z = factor @ rows`` up to what was dropped as noise."""
+
+    rows: Array
+    factor: Small
+    dropped: float
+
+
+def random_rows(op: MatrixLike, count: int, length: int, gen: np.random.Generator) -> Array:
+    """Gaussian rows in the namespace of the matrix."""
+    return op.from_numpy(standard_normal(gen, (count, length), op.dtype))
+
+
+def remove_span(op: MatrixLike, Z: Array, basis: Array, eta: float = 0.1) -> tuple[Array, Small]:
+    """Subtract the part of the rows of `Z` that lies in the span of the orthonormal `basis`.
+
+    One sweep of Gram-Schmidt is enough unless it removed much: it is repeated (three times at
+    most) while a coefficient exceeds `eta` times the norm of what is left.
+
+    Returns
+    -------
+    Z : array, shape (b, n)
+    coefficients : numpy.ndarray, shape (b, d)
+        ``Z_in = Z_out + coefficients @ basis``.
+    """
+    dual = _dual(op, basis)
+    total: Any = 0.0
+    for _ in range(3):
+        H = Z @ dual
+        Z -= H @ basis
+        h = op.to_numpy(H)
+        total = total + h
+        left = np.sqrt(np.maximum(op.to_numpy(op.xp.linalg.vecdot(Z, Z)).real, 0.0))
+        if not np.any(np.abs(h).max(axis=1, initial=0.0) > eta * left):
+            break
+    return Z, np.asarray(total)
+
+
+def orthonormalize(
+    op: MatrixLike,
+    Z: Array,
+    noise: float,
+    gen: np.random.Generator,
+    *,
+    basis: Array | None = None,
+    limit: int | None = None,
+) -> Block:
+    """Orthonormalize the rows of `Z`, treating directions of size `noise` as rounding.
+
+    Parameters
+    ----------
+    op : MatrixLike
+        Gives namespace and precision.
+    Z : array, shape (b, n)
+        Orthogonal to `basis` up to rounding.
+    noise : float
+        Rank decision, relative to the operator and not to the block: singular values of `Z` up to
+        this size are dropped and their directions replaced by random ones.
+    gen : Generator
+        Source of the replacements.
+    basis : array, shape (d, n), optional
+        Replacements are made orthogonal to these rows.
+    limit : int, optional
+        The most rows to return, when the space around `basis` has room for no more.
+
+    Returns
+    -------
+    Block
+    """
+    count = Z.shape[0] if limit is None else min(limit, Z.shape[0])
+    if count == Z.shape[0]:
+        gram = op.to_numpy(Z @ _dual(op, Z))
+        first = cholesky_factor(gram, noise, op.eps)
+        if first is not None:
+            Z1 = op.from_numpy(first.inverse) @ Z
+            second = cholesky_factor(op.to_numpy(Z1 @ _dual(op, Z1)), 0.0, op.eps)
+            if second is not None:
+                return Block(op.from_numpy(second.inverse) @ Z1, first.L @ second.L, 0.0)
+    return _qr_with_replacement(op, Z, noise, gen, basis, count)
+
+
+@dataclass(frozen=True, slots=True)
+class CholeskyFactor:
+    """``gram = L @ L^H`` with its inverse factor and a condition estimate."""
+
+    L: Small
+    inverse: Small
+    condition: float
+
+
+def cholesky_factor(gram: Small, noise: float, eps: float) -> CholeskyFactor | None:
+    """Factor the Gram matrix of a block; None when the block is too close to singular."""
+    gram = gram.astype(np.result_type(gram.dtype, np.float64), copy=False)
+    scale = np.sqrt(np.maximum(np.diagonal(gram).real, 0.0))
+    if not (scale > 4.0 * noise).all() or not np.isfinite(scale).all():
+        return None
+    try:
+        L = np.linalg.cholesky(gram / scale / scale[:, None])
+    except np.linalg.LinAlgError:
+        return None
+    diagonal = np.diagonal(L).real
+    condition = float(1.0 / diagonal.min(initial=1.0))
+    if not condition < 0.1 / np.sqrt(eps) or not (diagonal * scale > 4.0 * noise).all():
+        return None
+    return CholeskyFactor(L * scale[:, None], np.linalg.inv(L) / scale, condition)
+
+
+def _qr_with_replacement(
+    op: MatrixLike,
+    Z: Array,
+    noise: float,
+    gen: np.random.Generator,
+    basis: Array | None,
+    count: int,
+) -> Block:
+    """Rank-revealing fall-back: QR, then the SVD of its small factor."""
+    xp = op.xp
+    Q, R = xp.linalg.qr(Z.T)  # Z = R^T Q^T
+    R = op.to_numpy(R)
+    W, s, Xh = np.linalg.svd(R.T.astype(np.result_type(R.dtype, np.float64)), full_matrices=False)
+    kept = int((s[:count] > noise).sum())
+    dropped = float(np.linalg.norm(s[kept:]))
+    rows = op.from_numpy(Xh[:kept]) @ Q.T
+    if kept < count:
+        fresh = random_rows(op, count - kept, Z.shape[1], gen)
+        for _ in range(2):
+            for span in (basis, rows):
+                if span is not None and span.shape[0]:
+                    fresh, _h = remove_span(op, fresh, span)
+            fresh = xp.linalg.qr(fresh.T)[0].T
+        rows = xp.concat([rows, fresh], axis=0)
+    factor = W[:, :count] * np.where(np.arange(count) < kept, s[:count], 0.0)
+    return Block(rows, factor, dropped)
+
+
+def _dual(op: MatrixLike, rows: Array) -> Array:
+    """Conjugate transpose of rows."""
+    return op.xp.conj(rows).T if op.dtype.kind == "c" else rows.T
