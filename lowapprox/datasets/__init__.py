@@ -1,1 +1,12 @@
-"""Small real data with licences."""
+"""Small real data sets that come with the package, each with its licence in `SOURCES`."""
+
+from lowapprox.datasets.load import (
+    SOURCES,
+    Documents,
+    Source,
+    documents,
+    elevation,
+    photograph,
+)
+
+__all__ = ["SOURCES", "Documents", "Source", "documents", "elevation", "photograph"]
