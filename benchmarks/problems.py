@@ -84,8 +84,15 @@ class RBFKernel:
         self.squares = np.vecdot(X, X)
 
     def __call__(self, rows: Array, cols: Array) -> Array:
-        D = self.squares[rows][:, None] + self.squares[cols][None, :]
-        D -= 2 * self.X[rows] @ self.X[cols].T
+        return self._block(self.X[rows], self.squares[rows], cols)
+
+    def columns(self, cols: Array) -> Array:
+        """Evaluate whole columns; spares the copy of the points that all rows would need."""
+        return self._block(self.X, self.squares, cols)
+
+    def _block(self, X: Array, squares: Array, cols: Array) -> Array:
+        D = squares[:, None] + self.squares[cols][None, :]
+        D -= X @ (2 * self.X[cols].T)
         np.maximum(D, 0, out=D)
         D *= -self.gamma
         return np.exp(D, out=D)
@@ -102,3 +109,24 @@ class RBFKernel:
         for i in range(0, every.size, 1000):
             K[i : i + 1000] = self(every[i : i + 1000], every)
         return (K + K.T) / 2  # exactly symmetric
+
+
+def low_rank_file(m: int = 100_000, n: int = 2_500, rank: int = 20) -> Path:
+    """Return the path of an m x n float64 matrix, 2 GB by default: low rank plus noise.
+
+    The file is in the format of `numpy.save`, so that it opens as a memmap.
+    """
+    path = cache_folder() / f"low-rank-{m}x{n}.npy"
+    if not path.exists():
+        rng = np.random.default_rng(3)
+        right = rng.standard_normal((rank, n)) / np.arange(1, rank + 1)[:, None]
+        partial = path.with_suffix(f".{os.getpid()}.npy")
+        A = np.lib.format.open_memmap(partial, "w+", np.float64, (m, n))
+        for i in range(0, m, 2000):
+            rows = min(2000, m - i)
+            A[i : i + rows] = rng.standard_normal((rows, rank)) @ right
+            A[i : i + rows] += 0.05 * rng.standard_normal((rows, n))
+        A.flush()
+        del A
+        partial.replace(path)
+    return path
