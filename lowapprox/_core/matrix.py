@@ -59,9 +59,9 @@ class MatrixLike:
         """Return the columns of the stored entries of a sparse matrix."""
         raise NotImplementedError
 
-    def from_numpy(self, x: np.ndarray[Any, Any]) -> Array:
-        """Move a NumPy array into the namespace, device and precision of the matrix."""
-        return np.asarray(x, dtype=self.dtype)
+    def from_numpy(self, x: np.ndarray[Any, Any], *, real: bool = False) -> Array:
+        """Move a NumPy array into the namespace, device and (real) precision of the matrix."""
+        return np.asarray(x, dtype=self.real_dtype if real else self.dtype)
 
     def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
         """Move a small array to the host."""
@@ -71,6 +71,11 @@ class MatrixLike:
     def H(self) -> MatrixLike:
         """The conjugate transpose, as a view."""
         return Adjoint(self)
+
+    @property
+    def real_dtype(self) -> np.dtype[Any]:
+        """float32 or float64, the precision of real and imaginary parts."""
+        return np.finfo(self.dtype).dtype
 
     @property
     def eps(self) -> float:
@@ -167,9 +172,7 @@ class _ArrayAPIDense(MatrixLike):
         self.xp = xp
         name = str(A.dtype).rsplit(".", maxsplit=1)[-1]
         self.dtype = _compute_dtype(name)
-        native = getattr(xp, self.dtype.name)
-        self.source = A if name == self.dtype.name else xp.astype(A, native)
-        self._native = native
+        self.source = A if name == self.dtype.name else xp.astype(A, getattr(xp, self.dtype.name))
         self.shape = (int(A.shape[0]), int(A.shape[1]))
         import array_api_compat
 
@@ -193,9 +196,10 @@ class _ArrayAPIDense(MatrixLike):
     def entries(self) -> Array:
         return self.source
 
-    def from_numpy(self, x: np.ndarray[Any, Any]) -> Array:
-        x = np.ascontiguousarray(x, dtype=self.dtype)
-        return self.xp.asarray(x, dtype=self._native, device=self._device)
+    def from_numpy(self, x: np.ndarray[Any, Any], *, real: bool = False) -> Array:
+        dtype = self.real_dtype if real else self.dtype
+        x = np.array(x, dtype=dtype, order="C")  # a copy: some namespaces would share the memory
+        return self.xp.asarray(x, dtype=getattr(self.xp, dtype.name), device=self._device)
 
     def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
         if hasattr(x, "resolve_conj"):  # PyTorch keeps lazy conjugates and gradients
@@ -290,8 +294,8 @@ class MatrixView(MatrixLike):
         self.source, self.xp, self.dtype, self.kind = base.source, base.xp, base.dtype, base.kind
         self.shape = base.shape
 
-    def from_numpy(self, x: np.ndarray[Any, Any]) -> Array:
-        return self.base.from_numpy(x)
+    def from_numpy(self, x: np.ndarray[Any, Any], *, real: bool = False) -> Array:
+        return self.base.from_numpy(x, real=real)
 
     def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
         return self.base.to_numpy(x)

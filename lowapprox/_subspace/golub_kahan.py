@@ -1,11 +1,11 @@
 """Block Golub-Kahan bidiagonalization with drop accounting and thick restart.
 
-For A of shape (m, n), m >= n, it builds orthonormal bases V of a block Krylov space of A^H A and U of
-its image, with ``A V = U B`` and ``A^H U = V B^H + V_next S`` for a small block upper bidiagonal B.
-The singular triplets of B give those of A, and their residuals come from S for free.
+For A of shape (m, n), m >= n, it builds orthonormal bases V of a block Krylov space of A^H A and U
+of its image, with ``A V = U B`` and ``A^H U = V B^H + V_next S`` for a small block upper bidiagonal
+B. The singular triplets of B give those of A, and their residuals come from S for free.
 
-Vectors are rows of the work arrays (see `orth`). Complex data need care in that form: a row holds the
-vector, not its conjugate, so that ``rows @ conj(rows).T`` is the transposed Gram matrix.
+Vectors are rows of the work arrays (see `orth`). Complex data need care in that form: a row holds
+the vector, not its conjugate, so that ``rows @ conj(rows).T`` is the transposed Gram matrix.
 
 References
 ----------
@@ -122,7 +122,7 @@ class GolubKahan:
         return Ritz(P, s, Wh, tail, np.linalg.norm(tail, axis=0))
 
     def restart(self, ritz: Ritz, keep: int) -> None:
-        """Shrink the bases to the leading `keep` Ritz vectors and the next block (thick restart)."""
+        """Shrink the bases to the leading `keep` Ritz vectors and the next block."""
         op, width = self.op, self._next.shape[0]
         following = op.xp.asarray(self._next, copy=True)
         self._V.replace(self._V_leading(ritz, keep))

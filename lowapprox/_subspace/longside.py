@@ -125,7 +125,7 @@ class PassingSide:
 def _orthonormalize_panel(
     op: MatrixLike, Y: Array, noise: float, gen: np.random.Generator
 ) -> tuple[Array, Small, float]:
-    """Orthonormalize the columns of a panel; a second pass only when the first was ill conditioned."""
+    """Orthonormalize the columns of a panel; twice only when the first pass was ill conditioned."""
     factor: Small | None = None
     for _ in range(2):
         # In the row convention of `orth` the Gram matrix is the transposed one.

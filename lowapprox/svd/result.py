@@ -119,11 +119,11 @@ class SVDResult(Result):
 
         U, s, Vh, mean = (_host(x) for x in (self.U, self.s, self.Vh, self.mean))
 
-        def matmat(X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        def matmat(X: Array) -> Array:
             out = U @ (s[:, None] * (Vh @ X))
             return out if mean is None else out + mean @ X
 
-        def rmatmat(Y: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        def rmatmat(Y: Array) -> Array:
             out = Vh.conj().T @ (s[:, None] * (U.conj().T @ Y))
             return out if mean is None else out + np.outer(mean.conj(), Y.sum(axis=0))
 
@@ -175,6 +175,8 @@ class SVDResult(Result):
         cut = float(s[k]) if self.norm == "spectral" and k < size else float(tail[k])
         kind = "bound" if self.norm == "spectral" and k < size else self.error_kind
         bound = self.error_bound
+        if bound is not None and k < size:
+            bound = float(np.hypot(bound, s[k]))
         return replace(
             self,
             U=self.U[:, :k],
