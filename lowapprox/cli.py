@@ -1,0 +1,130 @@
+"""The command ``lowapprox``."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+from lowapprox import __version__
+from lowapprox._core.errors import InputError, LowApproxError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        0, or 1 when the work could not be done. Wrong usage exits with 2, as argparse does.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except (LowApproxError, OSError) as exc:
+        print(f"lowapprox {args.command}: {exc}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lowapprox", description="Low-rank and sketched linear algebra with error estimates."
+    )
+    parser.add_argument("--version", action="version", version=f"lowapprox {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    demo = commands.add_parser("demo", help="run every family on the embedded data")
+    demo.add_argument("--plot", metavar="DIR", help="write PNG pictures there (needs matplotlib)")
+    demo.add_argument("--quick", action="store_true", help="use smaller parts of the data")
+    demo.set_defaults(run=_demo)
+
+    info = commands.add_parser("info", help="show versions, BLAS, threads and devices")
+    info.set_defaults(run=_info)
+
+    svd = commands.add_parser("svd", help="truncated SVD of a matrix in a .npy or .npz file")
+    svd.add_argument("file", type=Path, help=".npy, .npz with one array, or scipy.sparse .npz")
+    svd.add_argument("--rank", type=int, help="number of singular triplets")
+    svd.add_argument("--tol", type=float, help="relative Frobenius error to reach")
+    svd.add_argument("--center", action="store_true", help="subtract the column means")
+    svd.add_argument("--seed", type=int, default=None, help="seed of the random numbers")
+    svd.add_argument("--out", type=Path, help="where U, s, Vh go (default: FILE.svd.npz)")
+    svd.set_defaults(run=_svd)
+
+    bench = commands.add_parser("bench", help="compare with other packages (from a checkout)")
+    bench.add_argument("arguments", nargs=argparse.REMAINDER, help="passed to benchmarks.peers")
+    bench.set_defaults(run=_bench)
+    return parser
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from lowapprox import demo
+
+    if args.plot is not None:
+        demo.require_figure()  # before the work, not after it
+    found = list(demo.rows(quick=args.quick))
+    demo.write_table(found, sys.stdout)
+    if args.plot is not None:
+        for file in demo.save_pictures(found, args.plot):
+            print(file)
+    return 0
+
+
+def _info(_: argparse.Namespace) -> int:
+    from lowapprox import show_config
+
+    show_config()
+    return 0
+
+
+def _svd(args: argparse.Namespace) -> int:
+    import numpy as np
+
+    from lowapprox import randomized_svd
+
+    matrix = _read_matrix(args.file)
+    result = randomized_svd(matrix, args.rank, tol=args.tol, center=args.center, rng=args.seed)
+    out = args.out or args.file.with_suffix(".svd.npz")
+    np.savez(out, U=result.U, s=result.s, Vh=result.Vh, error=result.error)
+    print(result)
+    print(out)
+    return 0
+
+
+def _read_matrix(file: Path) -> Any:
+    if file.suffix not in {".npy", ".npz"}:
+        raise InputError(f"`file` must end in .npy or .npz, got {file}")
+    import numpy as np
+
+    try:
+        data = np.load(file, mmap_mode="r", allow_pickle=False)
+        if file.suffix == ".npy":
+            return data
+        with data:
+            if {"format", "shape"} <= set(data):
+                import scipy.sparse
+
+                return scipy.sparse.load_npz(file)
+            if len(data) != 1:
+                raise InputError(f"`file` must hold one array, got {len(data)} in {file}")
+            return data[next(iter(data))]
+    except (ValueError, EOFError, BadZipFile) as exc:
+        raise InputError(f"`file` cannot be read as a matrix: {exc}") from exc
+
+
+def _bench(args: argparse.Namespace) -> int:
+    root = Path(__file__).resolve().parents[1]
+    if not (root / "benchmarks" / "peers").is_dir():
+        raise InputError("benchmarks are not part of the wheel; run this from a checkout")
+    command = [sys.executable, "-m", "benchmarks.peers", *args.arguments]
+    return subprocess.call(command, cwd=root)
