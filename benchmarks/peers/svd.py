@@ -232,7 +232,7 @@ def pivoted_cholesky(budget: Budget) -> list[Row]:
     """Compare `rp_cholesky` with one column at a time, in time and in law."""
     from lowapprox.svd import rp_cholesky
 
-    kernel, k, seeds = RBFKernel(rbf_points()), 200, range(12)
+    kernel, k, seeds = RBFKernel(rbf_points()), 200, range(40)
 
     def fast(seed: int) -> Any:
         return rp_cholesky(kernel, k, diag=kernel.diag, rng=seed)
@@ -366,9 +366,9 @@ def _dense_cases() -> Iterator[Case]:
         run = partial(
             contest,
             partial(dense_problem, spectrum),
-            peers.scipy_svds("arpack", 1e-8),
+            peers.scipy_svds("arpack", 1e-2),  # the loosest that reaches 1e-8 s_1 here
             work=f"{spectrum}, residual <= 1e-8 s_1",
-            name="svds (ARPACK)",
+            name="svds (ARPACK), tol=1e-2",
             figure=residual,
             target=lambda own, problem: 1e-8 * problem.first / problem.last,
             demand=2.5,
@@ -442,7 +442,7 @@ TABLES = (
     ),
     Table(
         "Positive semidefinite matrices: randomly pivoted Cholesky",
-        "Time and law: the trace errors are means over twelve seeds with their standard errors.",
+        "Time and law: the trace errors are means over forty seeds with their standard errors.",
         (Case("psd/rp_cholesky", pivoted_cholesky),),
     ),
     Table(
