@@ -111,15 +111,16 @@ def _read_matrix(file: Path) -> Any:
         if file.suffix == ".npy":
             return data
         with data:
-            if {"format", "shape"} <= set(data):
-                import scipy.sparse
+            arrays = dict(data)
+        if {"format", "shape"} <= set(arrays):
+            import scipy.sparse
 
-                return scipy.sparse.load_npz(file)
-            if len(data) != 1:
-                raise InputError(f"`file` must hold one array, got {len(data)} in {file}")
-            return data[next(iter(data))]
+            return scipy.sparse.load_npz(file)
     except (ValueError, EOFError, BadZipFile) as exc:
         raise InputError(f"`file` cannot be read as a matrix: {exc}") from exc
+    if len(arrays) != 1:
+        raise InputError(f"`file` must hold one array, got {len(arrays)} in {file}")
+    return next(iter(arrays.values()))
 
 
 def _bench(args: argparse.Namespace) -> int:
