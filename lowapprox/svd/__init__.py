@@ -1,5 +1,6 @@
 """Truncated SVD and its relatives."""
 
 from lowapprox.svd.cholesky import PivotedCholeskyResult, rp_cholesky
+from lowapprox.svd.interpolative import InterpolativeResult, interpolative
 
-__all__ = ["PivotedCholeskyResult", "rp_cholesky"]
+__all__ = ["InterpolativeResult", "PivotedCholeskyResult", "interpolative", "rp_cholesky"]
