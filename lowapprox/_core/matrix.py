@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from lowapprox._core.csr import csr_products
 from lowapprox._core.errors import InputError, InputTypeError, NumericalError
 from lowapprox._core.typing import Array, MatrixInput
 
@@ -168,11 +169,12 @@ class _ArrayAPIDense(MatrixLike):
 
     kind = "dense"
 
-    def __init__(self, A: Array, xp: Any) -> None:
+    def __init__(self, A: Array, xp: Any, name: str) -> None:
         self.xp = xp
-        name = str(A.dtype).rsplit(".", maxsplit=1)[-1]
-        self.dtype = _compute_dtype(name)
-        self.source = A if name == self.dtype.name else xp.astype(A, getattr(xp, self.dtype.name))
+        A = A.detach() if hasattr(A, "detach") else A  # factors carry no gradients
+        dtype = str(A.dtype).rsplit(".", maxsplit=1)[-1]
+        self.dtype = _compute_dtype(dtype, name)
+        self.source = A if dtype == self.dtype.name else xp.astype(A, getattr(xp, self.dtype.name))
         self.shape = (int(A.shape[0]), int(A.shape[1]))
         import array_api_compat
 
@@ -188,10 +190,12 @@ class _ArrayAPIDense(MatrixLike):
         return (Y.T @ self.source).T
 
     def fro2(self) -> float:
-        return float(self.xp.linalg.vector_norm(self.source)) ** 2
+        with np.errstate(all="ignore"):  # some namespaces wrap NumPy
+            norm = float(self.xp.linalg.vector_norm(self.source))
+        return norm * norm
 
     def max_abs(self) -> float:
-        return float(self.xp.max(self.xp.abs(self.source)))
+        return float(self.xp.max(self.xp.abs(self.source))) if 0 not in self.shape else 0.0
 
     def entries(self) -> Array:
         return self.source
@@ -213,23 +217,22 @@ class _Sparse(MatrixLike):
     kind = "sparse"
     xp = np
 
-    def __init__(self, A: Any) -> None:
+    def __init__(self, A: Any, name: str) -> None:
         self.source = A
         self.shape = (int(A.shape[0]), int(A.shape[1]))
-        self.dtype = _compute_dtype(A.dtype)
+        self.dtype = _compute_dtype(A.dtype, name)
         csr = A.tocsr()
         if not csr.has_canonical_format:
             csr = csr.copy() if csr is A or csr.data is getattr(A, "data", None) else csr
             csr.sum_duplicates()
         self.csr = csr.astype(self.dtype, copy=False)
+        self._products = csr_products(self.csr)
 
     def mat(self, X: Array) -> Array:
-        return self.csr @ X
+        return self._products.mat(X)
 
     def rmat(self, Y: Array) -> Array:
-        if self.dtype.kind == "c":
-            return (self.csr.T @ Y.conj()).conj()
-        return self.csr.T @ Y
+        return self._products.rmat(Y)
 
     def fro2(self) -> float:
         with np.errstate(all="ignore"):
@@ -242,7 +245,8 @@ class _Sparse(MatrixLike):
         return self.csr.data
 
     def column_indices(self) -> np.ndarray[Any, Any]:
-        return self.csr.indices
+        columns: np.ndarray[Any, Any] = self.csr.indices
+        return columns
 
 
 class _Operator(MatrixLike):
@@ -251,13 +255,13 @@ class _Operator(MatrixLike):
     kind = "operator"
     xp = np
 
-    def __init__(self, A: Any) -> None:
+    def __init__(self, A: Any, name: str) -> None:
         self.source = A
         self.shape = (int(A.shape[0]), int(A.shape[1]))
         dtype = getattr(A, "dtype", None)
         if dtype is None:
             dtype = np.asarray(_columns(A, ("matmat", "matvec"), np.ones((self.shape[1], 1)))).dtype
-        self.dtype = _compute_dtype(dtype)
+        self.dtype = _compute_dtype(dtype, name)
 
     def mat(self, X: Array) -> Array:
         return self._checked(_columns(self.source, ("matmat", "matvec"), X), self.shape[0], X)
@@ -270,7 +274,13 @@ class _Operator(MatrixLike):
         return self._checked(out, self.shape[1], Y)
 
     def _checked(self, out: Any, rows: int, X: Array) -> Array:
-        out = np.asarray(out, dtype=self.dtype)
+        out = np.asarray(out)
+        if out.dtype.kind == "c" and self.dtype.kind != "c":
+            raise InputTypeError(
+                f"`A` states dtype {self.dtype}, but a product with it is complex; state a "
+                "complex dtype"
+            )
+        out = out.astype(self.dtype, copy=False)
         if out.shape != (rows, X.shape[1]):
             raise InputError(
                 f"a product with `A` must have shape {(rows, X.shape[1])}, got {out.shape}"
@@ -364,19 +374,19 @@ def as_matrix(A: MatrixInput, name: str = "A") -> MatrixLike:
         )
     if _is_scipy_sparse(A):
         _check_ndim(A.ndim, A.shape, name)
-        return _Sparse(A)
+        return _Sparse(A, name)
     if isinstance(A, (np.ndarray, list, tuple)):
         return _dense_numpy(A, name)
     if hasattr(A, "shape") and any(hasattr(A, f) for f in ("matmat", "matvec")):
         _check_ndim(len(A.shape), A.shape, name)
         if not any(hasattr(A, f) for f in ("rmatmat", "rmatvec")):
             raise _no_adjoint()
-        return _Operator(A)
+        return _Operator(A, name)
     if hasattr(A, "__array_namespace__") or module.split(".")[0] in {"torch", "cupy", "jax"}:
         import array_api_compat
 
         _check_ndim(A.ndim, tuple(A.shape), name)
-        return _ArrayAPIDense(A, array_api_compat.array_namespace(A))
+        return _ArrayAPIDense(A, array_api_compat.array_namespace(A), name)
     if hasattr(A, "__array__") or hasattr(A, "__array_interface__"):
         return _dense_numpy(A, name)
     raise InputTypeError(
@@ -420,7 +430,8 @@ def _compute_dtype(dtype: Any, name: str = "A") -> np.dtype[Any]:
     if dtype.char == "e":
         return np.dtype(np.float32)
     if dtype.char in "fdFD":
-        return dtype.newbyteorder("=")
+        native: np.dtype[Any] = dtype.newbyteorder("=")
+        return native
     raise InputTypeError(
         f"`{name}` must have a boolean, integer, float16/32/64 or complex64/128 dtype, got {dtype}"
     )
