@@ -17,22 +17,23 @@ _SAFE = {"f": (1e-24, 1e24), "d": (1e-200, 1e200)}  # |A|_F^2 that needs no resc
 
 
 class Scaled(MatrixView):
-    """A matrix times ``2**exponent``; the panel is scaled, not the matrix."""
+    """A matrix times ``2**exponent``; the panels are scaled, not the matrix."""
 
     def __init__(self, base: MatrixLike, exponent: int) -> None:
         super().__init__(base)
         self.exponent = exponent
+        # 2**exponent may overflow, and so may a panel times it: half of it goes to the panel and
+        # half to the product.
+        self._before, self._after = 2.0 ** (exponent // 2), 2.0 ** (exponent - exponent // 2)
 
-    def _times(self, X: Array) -> Array:
-        # Two steps, since 2**exponent alone may overflow the precision.
-        half = self.exponent // 2
-        return (X * 2.0**half) * 2.0 ** (self.exponent - half)
+    def _times(self, values: Array) -> Array:
+        return (values * self._before) * self._after
 
     def mat(self, X: Array) -> Array:
-        return self.base.mat(self._times(X))
+        return self.base.mat(X * self._before) * self._after
 
     def rmat(self, Y: Array) -> Array:
-        return self.base.rmat(self._times(Y))
+        return self.base.rmat(Y * self._before) * self._after
 
     def fro2(self) -> float | None:
         if self.kind == "operator":
@@ -44,7 +45,7 @@ class Scaled(MatrixView):
         return self._times(self.base.stored())
 
     def max_abs(self) -> float:
-        return self.base.max_abs() * 2.0**self.exponent
+        return self.base.max_abs() * self._before * self._after
 
     def entries(self) -> Array:
         return self._times(self.base.entries())
@@ -97,7 +98,7 @@ class Centred(MatrixView):
         entries, total = self.base.entries(), 0.0
         step = max(1, _BLOCK_BYTES // max(1, 8 * n))
         for i in range(0, m, step):
-            part = self.to_numpy(entries[i : i + step, :]) - mean
+            part = self.to_numpy(entries[i : min(i + step, m), :]) - mean
             total += float(np.vdot(part, part).real)
         return total
 
