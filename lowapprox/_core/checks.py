@@ -46,7 +46,7 @@ def checked_tol(tol: Any, name: str = "tol") -> float:
 
 def checked_choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
     """Return `value` if it is one of the allowed words."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         words = ", ".join(repr(a) for a in allowed)
         raise InputError(f"`{name}` must be one of {words}, got {value!r}")
-    return str(value)
+    return value

@@ -21,8 +21,8 @@ class Result:
 
 
 def _short(value: Any) -> str:
-    if hasattr(value, "shape"):
-        return str(tuple(int(n) for n in value.shape))
     if isinstance(value, (float, np.floating)):
         return f"{value:.3g}"
+    if hasattr(value, "shape"):
+        return str(tuple(int(n) for n in value.shape))
     return repr(value)

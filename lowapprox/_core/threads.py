@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from lowapprox._core.errors import InputError
+from lowapprox._core.checks import checked_int
 
 __all__ = ["blas_threads", "kernel_threads", "parallel_allowed", "thread_limit"]
 
@@ -27,6 +27,8 @@ def thread_limit(n: int) -> Iterator[None]:
     ------
     InputError
         If `n` is smaller than 1.
+    InputTypeError
+        If `n` is no integer.
 
     Examples
     --------
@@ -34,14 +36,13 @@ def thread_limit(n: int) -> Iterator[None]:
     >>> with lowapprox.thread_limit(1):
     ...     pass
     """
-    if isinstance(n, bool) or int(n) != n or n < 1:
-        raise InputError(f"`n` must be an integer of at least 1, got {n!r}")
+    n = checked_int(n, "n", 1)
     import numba as nb
 
     before = nb.get_num_threads()
-    nb.set_num_threads(min(int(n), nb.config.NUMBA_NUM_THREADS))
+    nb.set_num_threads(min(n, nb.config.NUMBA_NUM_THREADS))
     try:
-        with blas_threads(int(n)):
+        with blas_threads(n):
             yield
     finally:
         nb.set_num_threads(before)

@@ -1,0 +1,95 @@
+"""Thread limits hold inside and are restored outside."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+import threadpoolctl
+
+import lowapprox
+from lowapprox._core import threads
+from lowapprox._core.errors import InputError
+
+MANY = numba.config.NUMBA_NUM_THREADS
+
+
+def blas() -> list[int]:
+    np.linalg.norm(np.ones((2, 2)) @ np.ones((2, 2)))
+    return [p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"]
+
+
+@pytest.mark.parametrize("n", [1, 2, 10**6, np.int64(1), 1.0])
+def test_limit_holds_for_both_and_is_restored(n: Any) -> None:
+    before = numba.get_num_threads(), blas()
+    with lowapprox.thread_limit(n):
+        assert numba.get_num_threads() == threads.kernel_threads() == min(int(n), MANY)
+        if n == 1:
+            assert set(blas()) == {1}
+    assert (numba.get_num_threads(), blas()) == before
+
+
+def test_limits_nest_and_survive_errors() -> None:
+    before = numba.get_num_threads(), blas()
+    with pytest.raises(KeyError), lowapprox.thread_limit(MANY):
+        with lowapprox.thread_limit(1):
+            assert threads.kernel_threads() == 1
+        assert threads.kernel_threads() == MANY
+        raise KeyError
+    assert (numba.get_num_threads(), blas()) == before
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, True, None, "2", np.nan, np.inf])
+def test_limits_out_of_range(n: Any) -> None:
+    with (
+        pytest.raises(InputError, match="`n` must be an integer of at least 1, got"),
+        lowapprox.thread_limit(n),
+    ):
+        pass
+
+
+def test_blas_alone() -> None:
+    kernels = numba.get_num_threads()
+    with threads.blas_threads(1):
+        assert set(blas()) == {1}
+        assert numba.get_num_threads() == kernels
+
+
+def test_one_thread_never_runs_a_parallel_kernel() -> None:
+    with lowapprox.thread_limit(1):
+        assert not threads.parallel_allowed()
+
+
+@pytest.mark.parametrize("layer", ["workqueue", "omp", "tbb"])
+def test_workqueue_is_kept_to_the_main_thread(layer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "kernel_threads", lambda: 2)
+    monkeypatch.setattr(threads, "threading_layer", lambda: layer)
+    assert threads.parallel_allowed()
+    seen: list[bool] = []
+    worker = threading.Thread(target=lambda: seen.append(threads.parallel_allowed()))
+    worker.start()
+    worker.join()
+    assert seen == [layer != "workqueue"]
+
+
+def test_threading_layer_has_a_name() -> None:
+    assert threads.threading_layer() in {"workqueue", "omp", "tbb"}
+
+
+@pytest.mark.parametrize("wanted", ["tbb", "omp", "workqueue"])
+def test_a_layer_that_was_asked_for(wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_started() -> str:
+        raise ValueError("Threading layer is not initialized.")
+
+    monkeypatch.setattr(numba, "threading_layer", not_started)
+    monkeypatch.setattr(numba.config, "THREADING_LAYER", wanted)
+    assert threads.threading_layer() == wanted
+    monkeypatch.setattr(numba.config, "THREADING_LAYER", "default")
+    assert threads.threading_layer() in {"workqueue", "omp", "tbb"}
+
+
+def test_numba_is_seen() -> None:
+    assert threads.numba_loaded()
