@@ -12,7 +12,7 @@ import threadpoolctl
 
 import lowapprox
 from lowapprox._core import threads
-from lowapprox._core.errors import InputError
+from lowapprox._core.errors import InputError, InputTypeError
 
 MANY = numba.config.NUMBA_NUM_THREADS
 
@@ -22,7 +22,7 @@ def blas() -> list[int]:
     return [p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"]
 
 
-@pytest.mark.parametrize("n", [1, 2, 10**6, np.int64(1), 1.0])
+@pytest.mark.parametrize("n", [1, 2, 1000, np.int64(1)])
 def test_limit_holds_for_both_and_is_restored(n: Any) -> None:
     before = numba.get_num_threads(), blas()
     with lowapprox.thread_limit(n):
@@ -33,22 +33,24 @@ def test_limit_holds_for_both_and_is_restored(n: Any) -> None:
 
 
 def test_limits_nest_and_survive_errors() -> None:
+    def fail() -> None:
+        with lowapprox.thread_limit(MANY):
+            with lowapprox.thread_limit(1):
+                assert threads.kernel_threads() == 1
+            assert threads.kernel_threads() == MANY
+            raise KeyError
+
     before = numba.get_num_threads(), blas()
-    with pytest.raises(KeyError), lowapprox.thread_limit(MANY):
-        with lowapprox.thread_limit(1):
-            assert threads.kernel_threads() == 1
-        assert threads.kernel_threads() == MANY
-        raise KeyError
+    with pytest.raises(KeyError):
+        fail()
     assert (numba.get_num_threads(), blas()) == before
 
 
-@pytest.mark.parametrize("n", [0, -1, 1.5, True, None, "2", np.nan, np.inf])
+@pytest.mark.parametrize("n", [0, -1, 1.0, 1.5, True, None, "2", np.nan, np.inf])
 def test_limits_out_of_range(n: Any) -> None:
-    with (
-        pytest.raises(InputError, match="`n` must be an integer of at least 1, got"),
-        lowapprox.thread_limit(n),
-    ):
-        pass
+    limit = lowapprox.thread_limit(n)
+    with pytest.raises((InputError, InputTypeError), match="`n` must be"):
+        limit.__enter__()
 
 
 def test_blas_alone() -> None:
