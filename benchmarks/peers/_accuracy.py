@@ -75,11 +75,11 @@ def worst_residual(A: Any, U: Array, s: Array, Vh: Array) -> float:
 
 def cheapest(
     settings: Sequence[Setting], evaluate: Callable[[Setting, int], float], target: float
-) -> Setting:
+) -> Setting | None:
     """Return the first of the settings, ordered from cheap to dear, that meets the target.
 
     A bisection with the first seed finds a candidate; it then has to meet the target with every
-    seed, or gives way to the next dearer setting.
+    seed, or gives way to the next dearer setting. None if no setting meets it.
     """
     low, high = 0, len(settings) - 1
     while low < high:
@@ -91,4 +91,4 @@ def cheapest(
     for setting in settings[low:]:
         if all(evaluate(setting, seed) <= target for seed in SEEDS):
             return setting
-    raise RuntimeError(f"no setting reaches {target:.2g}")
+    return None
