@@ -82,7 +82,12 @@ class GolubKahan:
     @property
     def exhausted(self) -> bool:
         """Whether the basis spans the whole space, so that B holds all of A."""
-        return bool(self._next.shape[0] == 0)
+        return self.width == 0
+
+    @property
+    def width(self) -> int:
+        """Columns of the next step."""
+        return int(self._next.shape[0])
 
     @property
     def energy(self) -> float:
@@ -92,7 +97,7 @@ class GolubKahan:
 
     def step(self) -> None:
         """Add one block: one product with A and one with its adjoint."""
-        op, d, width = self.op, self.size, self._next.shape[0]
+        op, d, width = self.op, self.size, self.width
         n = op.shape[1]
         self._reserve(d + 2 * width)
         noise = self._noise * self.top
@@ -123,7 +128,7 @@ class GolubKahan:
 
     def restart(self, ritz: Ritz, keep: int) -> None:
         """Shrink the bases to the leading `keep` Ritz vectors and the next block."""
-        op, width = self.op, self._next.shape[0]
+        op, width = self.op, self.width
         following = op.xp.asarray(self._next, copy=True)
         self._V.replace(self._V_leading(ritz, keep))
         self._next = self._V.append(following)

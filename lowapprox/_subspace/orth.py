@@ -25,6 +25,8 @@ __all__ = [
     "remove_span",
 ]
 
+_WELL_CONDITIONED = 30.0
+
 Small = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -143,6 +145,9 @@ def orthonormalize(
         first = cholesky_factor(gram, noise, op.eps)
         if first is not None:
             Z1 = op.from_numpy(first.inverse) @ Z
+            if basis is not None and first.condition > _WELL_CONDITIONED:
+                # Scaling up weak directions scaled up what they still had of the basis.
+                Z1, _ = remove_span(op, Z1, basis)
             second = cholesky_factor(op.to_numpy(Z1 @ _dual(op, Z1)), 0.0, op.eps)
             if second is not None:
                 return Block(op.from_numpy(second.inverse) @ Z1, first.L @ second.L, 0.0)
@@ -192,13 +197,19 @@ def _qr_with_replacement(
     dropped = float(np.linalg.norm(s[kept:]))
     rows = op.from_numpy(Xh[:kept]) @ Q.T
     if kept < count:
-        fresh = random_rows(op, count - kept, Z.shape[1], gen)
-        for _ in range(2):
-            for span in (basis, rows):
-                if span is not None and span.shape[0]:
-                    fresh, _h = remove_span(op, fresh, span)
-            fresh = xp.linalg.qr(fresh.T)[0].T
+        fresh = random_rows(op, count - kept, Z.shape[1], gen) / Z.shape[1] ** 0.5
         rows = xp.concat([rows, fresh], axis=0)
+    # What barely stands above the noise has lost its orthogonality to the basis; the correction
+    # is at the level of rounding and needs no place in the factor.
+    for _ in range(2):
+        if basis is not None and basis.shape[0]:
+            rows, _h = remove_span(op, rows, basis)
+        Q, R = xp.linalg.qr(rows.T)
+        diagonal = np.diagonal(op.to_numpy(R))
+        size = np.abs(diagonal)
+        rows = Q.T * op.from_numpy(
+            np.where(size > 0, diagonal / np.where(size > 0, size, 1), 1)[:, None]
+        )
     factor = W[:, :count] * np.where(np.arange(count) < kept, s[:count], 0.0)
     return Block(rows, factor, dropped)
 

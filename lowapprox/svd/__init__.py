@@ -1,6 +1,21 @@
 """Truncated SVD and its relatives."""
 
 from lowapprox.svd.cholesky import PivotedCholeskyResult, rp_cholesky
+from lowapprox.svd.estimates import ErrorEstimate, estimate_error
 from lowapprox.svd.interpolative import InterpolativeResult, interpolative
+from lowapprox.svd.nystrom import NystromResult, nystrom
+from lowapprox.svd.randomized import randomized_svd
+from lowapprox.svd.result import SVDResult
 
-__all__ = ["InterpolativeResult", "PivotedCholeskyResult", "interpolative", "rp_cholesky"]
+__all__ = [
+    "ErrorEstimate",
+    "InterpolativeResult",
+    "NystromResult",
+    "PivotedCholeskyResult",
+    "SVDResult",
+    "estimate_error",
+    "interpolative",
+    "nystrom",
+    "randomized_svd",
+    "rp_cholesky",
+]

@@ -1,0 +1,79 @@
+"""What the methods of `randomized_svd` are given and what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lowapprox._core.matrix import MatrixLike
+from lowapprox._core.typing import Array
+from lowapprox.svd.result import ErrorKind
+
+__all__ = ["LEVELS", "Factors", "Task"]
+
+# Largest residual over the last wanted value at which each preset stops.
+LEVELS = {"fast": 0.15, "balanced": 0.02, "high": 1e-3, "full": 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A checked request: scaled matrix with m >= n, and what is wanted of it."""
+
+    op: MatrixLike
+    fro2: float | None
+    rank: int | None
+    tol: float | None
+    norm: str
+    accuracy: str
+    oversample: int | None
+    passes: int | None
+    gen: np.random.Generator
+    report: Callable[[int, int, float, float], bool]
+
+    @property
+    def cap(self) -> int:
+        """The most triplets that may be returned."""
+        return min(self.op.shape) if self.rank is None else self.rank
+
+    @property
+    def level(self) -> float:
+        """Residual to reach, relative to the last wanted value."""
+        return LEVELS[self.accuracy]
+
+    @property
+    def floor(self) -> float:
+        """Residual that rounding allows, relative to the first value."""
+        return 4.0 * self.op.eps * float(np.sqrt(max(self.op.shape)))
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """Triplets of the scaled matrix.
+
+    Attributes
+    ----------
+    U, V : array, shape (m, k), (n, k)
+        Orthonormal columns.
+    s : numpy.ndarray, shape (k,)
+    residuals : numpy.ndarray, shape (k,)
+    next_value : float or None
+        Estimate of the first value left out; 0 when none is.
+    error : float or None
+        Frobenius error as the method knows it, of kind `error_kind`. None when it follows from
+        ``A V = U diag(s)``, which then holds to rounding: the squares of error and values add.
+    """
+
+    U: Array
+    s: np.ndarray[Any, Any]
+    V: Array
+    residuals: np.ndarray[Any, Any]
+    converged: bool
+    passes: int
+    matvecs: int
+    info: Mapping[str, Any]
+    next_value: float | None = None
+    error: float | None = None
+    error_kind: ErrorKind = "exact"

@@ -1,0 +1,96 @@
+"""The block Krylov method: block Golub-Kahan with a stopping rule."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import numpy as np
+
+from lowapprox._core.threads import blas_threads
+from lowapprox._subspace.golub_kahan import GolubKahan
+from lowapprox._subspace.longside import KeptSide, PassingSide
+from lowapprox._subspace.stopping import (
+    FrobeniusRule,
+    RankRule,
+    SpectralRule,
+    StoppingRule,
+    grow,
+)
+from lowapprox.svd._methods import Factors, Task
+
+__all__ = ["block_size", "krylov"]
+
+
+def krylov(task: Task) -> Factors:
+    """Compute a truncated SVD from a block Krylov space."""
+    op = task.op
+    m, n = op.shape
+    width = block_size(task)
+    rule = _rule(task, width)
+    expected = min(n, max(4 * task.cap, task.cap + 10 * width, 2 * task.cap + 64))
+    if task.rank is None:
+        expected = min(n, 16 * width)
+    max_dim = max(expected, _affordable_dim(task))
+    # Tall sparse matrices and operators: U would outweigh everything else.
+    passing = op.kind != "dense" and m >= 3 * n and task.accuracy != "full"
+    side = PassingSide(op, task.gen) if passing else KeptSide(op, task.gen, expected)
+    # Kernels and a threaded BLAS would fight for the cores between the sparse products.
+    with blas_threads(1) if op.kind == "sparse" else nullcontext():
+        gk = GolubKahan(op, width, side, task.gen, expected)
+        ritz, verdict, restarts = grow(
+            gk, rule, max_dim=min(max_dim, n), max_passes=task.passes, report=task.report
+        )
+        size = min(verdict.size, task.cap)
+        U, s, V = gk.vectors(ritz, size)
+    residuals = np.hypot(ritz.residuals[:size], gk.dropped)
+    residuals += op.eps * float(ritz.s[0]) * np.sqrt(size)
+    following = float(ritz.s[size]) if size < ritz.s.shape[0] else 0.0
+    met = verdict.done and (task.tol is None or verdict.value <= verdict.target)
+    return Factors(
+        U=U.T,
+        s=s,
+        V=V.T,
+        residuals=residuals,
+        converged=met,
+        passes=gk.passes + (1 if passing else 0),
+        matvecs=gk.matvecs + (size if passing else 0),
+        info={"block": width, "dimension": gk.size, "restarts": restarts},
+        next_value=following,
+    )
+
+
+def block_size(task: Task) -> int:
+    """Columns a step: more run faster per column, fewer need fewer columns in all."""
+    op = task.op
+    single = op.real_dtype.itemsize == 4
+    if op.kind == "dense":
+        width = 32 if single or task.accuracy == "fast" or min(op.shape) >= 20_000 else 16
+    elif op.kind == "sparse":  # one cache line a row of the panel
+        width = 16 if single else 8
+    else:
+        width = 8
+    if task.rank is not None:
+        width = min(width, max(task.rank, 4))
+    return min(width, *op.shape)
+
+
+def _rule(task: Task, width: int) -> StoppingRule:
+    first = min(task.cap + max(width, task.oversample or 0), *task.op.shape)
+    if task.tol is None:
+        return RankRule(first, task.cap, task.level, task.floor)
+    if task.norm == "residual":
+        return RankRule(first, task.cap, 0.0, max(task.tol, task.floor))
+    if task.norm == "spectral":
+        return SpectralRule(2 * width, task.tol, task.cap, task.level, task.floor)
+    return FrobeniusRule(width, task.tol, task.fro2, task.cap, task.level, task.floor)
+
+
+def _affordable_dim(task: Task) -> int:
+    """Dimension at which the bases take a quarter of the memory of the matrix."""
+    op = task.op
+    m, n = op.shape
+    item = op.dtype.itemsize
+    if op.kind == "operator":
+        return 0
+    stored = m * n * item if op.kind == "dense" else int(op.stored().shape[0]) * (item + 4)
+    return int(0.25 * stored / (item * (m + n)))

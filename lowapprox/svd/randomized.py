@@ -1,0 +1,311 @@
+"""Truncated SVD: the public call."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lowapprox._core.checks import checked_choice, checked_int, checked_rank, checked_tol
+from lowapprox._core.errors import ConvergenceWarning, InputError
+from lowapprox._core.matrix import MatrixLike, as_matrix
+from lowapprox._core.progress import Reporter
+from lowapprox._core.rng import as_generator
+from lowapprox._core.typing import MatrixInput
+from lowapprox._core.views import Centred, normalize
+from lowapprox.svd._certify import CERTIFICATES, certify_factors
+from lowapprox.svd._methods import LEVELS, Factors, Task
+from lowapprox.svd.direct import direct
+from lowapprox.svd.gram import gram
+from lowapprox.svd.krylov import krylov
+from lowapprox.svd.result import SVDResult
+from lowapprox.svd.signs import fix_signs
+from lowapprox.svd.subspace import subspace
+
+if TYPE_CHECKING:
+    from lowapprox._core.progress import Progress
+    from lowapprox._core.typing import RNGInput
+
+__all__ = ["randomized_svd"]
+
+_METHODS = ("auto", "krylov", "subspace", "single_pass", "gram", "direct")
+_SIGNS = ("auto", "u", "v", "none")
+
+
+def randomized_svd(
+    A: MatrixInput,
+    rank: int | None = None,
+    *,
+    tol: float | None = None,
+    norm: str = "fro",
+    method: str = "auto",
+    accuracy: str = "balanced",
+    oversample: int | None = None,
+    passes: int | None = None,
+    center: bool = False,
+    sign: str = "auto",
+    certify: str = "free",
+    rng: RNGInput = None,
+    callback: Callable[[Progress], Any] | None = None,
+    progress: bool = False,
+) -> SVDResult:
+    """Compute the leading singular triplets of a matrix, and how wrong they are.
+
+    Parameters
+    ----------
+    A : array, sparse array or linear operator, shape (m, n)
+        Dense arrays of any array-API namespace, scipy.sparse of any format, or an object with
+        matmat and rmatmat. Never modified; sparse input is never made dense.
+    rank : int, optional
+        Number of triplets, in [1, min(m, n)]. Together with `tol` it is the most that may be
+        returned. One of the two is needed.
+    tol : float, optional
+        Relative error to reach, in (0, 1): ``||A - U diag(s) Vh|| <= tol * ||A||`` in `norm`, with
+        as few triplets as possible.
+    norm : {"fro", "spectral", "residual"}
+        What `tol` and ``result.error`` measure. "residual" (needs `rank`) asks that the largest
+        residual be at most ``tol * s[0]``; the error is then Frobenius.
+    method : {"auto", "krylov", "subspace", "single_pass", "gram", "direct"}
+        "krylov" is block Golub-Kahan, the work-horse; "subspace" iterates a wide block with dynamic
+        shifts, in few passes; "single_pass" reads every row once; "gram" takes eigenvectors of
+        ``A^H A``, for very tall matrices; "direct" cuts a full LAPACK SVD. "auto" chooses by shape
+        and kind; ``result.info["method"]`` says what and ``result.info["why"]`` why.
+    accuracy : {"fast", "balanced", "high", "full"}
+        Where "krylov" and "subspace" stop when `tol` does not say: largest residual at most 0.15,
+        0.02 or 0.001 of the last wanted value, or at rounding level.
+    oversample : int, optional
+        Extra columns of "subspace" (default ``max(10, rank / 2)``) and least extra dimensions of
+        "krylov".
+    passes : int, optional
+        The most passes over `A`. When they do not suffice, the result has ``converged=False``.
+    center : bool, default False
+        Subtract the column means (principal component analysis) without forming the difference.
+    sign : {"auto", "u", "v", "none"}
+        Make the first entry of (almost) largest modulus of each vector real and positive: in V for
+        m >= n and in U else ("auto"), in U or in V; or leave the signs.
+    certify : {"free", "probe", "none"}
+        "free" reports the exact error where it costs nothing, and an estimate from 10 random
+        products where ``||A||_F`` is unknown. "probe" adds an upper bound of the spectral error
+        with its failure probability and a test for missed values (two passes of 12 columns).
+        "none" makes no product beyond the method's own.
+    rng : None, int, SeedSequence, BitGenerator or Generator
+        Passed to `numpy.random.default_rng`.
+    callback : callable, optional
+        Called with a `Progress` record at each check; returning True stops the work.
+    progress : bool, default False
+        Show progress on standard error.
+
+    Returns
+    -------
+    SVDResult
+        Unpacks as ``U, s, Vh``; in the namespace, device and precision of `A` (integers give
+        float64, half precision float32, sparse and operators NumPy).
+
+    Raises
+    ------
+    InputError
+        If `A` is not finite or not two-dimensional, neither `rank` nor `tol` is given, or an
+        argument is out of range.
+    InputTypeError
+        If the dtype of `A` has no computing precision, or an operator has no adjoint.
+    NumericalError
+        If a product with an operator contains NaN or infinity.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the criterion was not met; the result says ``converged=False``.
+
+    Notes
+    -----
+    "krylov" multiplies A and A^H by about k + 3 b to 4 k columns each, b being 8 to 32, and
+    orthogonalizes in ``2 (m + n) D^2`` operations for dimension D. Residuals are a by-product. The
+    Frobenius error follows exactly from ``||A||_F^2 - sum(s**2)``, because A V = U diag(s) holds to
+    rounding; below ``1e-6 ||A||_F`` (1e-3 in single precision) that difference cancels, and the
+    error is estimated by 10 random products.
+
+    References
+    ----------
+    .. [1] Halko, Martinsson, Tropp (2011), arXiv:0909.4061.
+    .. [2] Musco, Musco (2015), arXiv:1504.05477.
+    .. [3] Tropp, Webber (2023), arXiv:2306.12418.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowapprox import randomized_svd
+    >>> A = np.outer(np.arange(6.0), np.ones(5)) + np.eye(6, 5)
+    >>> result = randomized_svd(A, 2, rng=0)
+    >>> U, s, Vh = result
+    >>> bool(np.allclose(result.error, np.linalg.norm(A - U * s @ Vh)))
+    True
+    """
+    start = time.perf_counter()
+    op = as_matrix(A)
+    rank, tol = _checked_target(rank, tol, norm, op.shape)
+    method = checked_choice(method, "method", _METHODS)
+    accuracy = checked_choice(accuracy, "accuracy", tuple(LEVELS))
+    sign = checked_choice(sign, "sign", _SIGNS)
+    certify = checked_choice(certify, "certify", CERTIFICATES)
+    if oversample is not None:
+        oversample = checked_int(oversample, "oversample", 0)
+    if passes is not None:
+        passes = checked_int(passes, "passes", 1)
+    exponent, fro2, mean = 0, None, None
+    if method != "single_pass":  # which must not read the entries a first time
+        op, exponent, fro2 = normalize(op)
+    if center:
+        op = Centred(op)
+        fro2, mean = op.fro2(), op.mean
+    if 0 in op.shape or fro2 == 0.0:
+        return _trivial(op, rank, mean, norm)
+    wide = op.shape[0] < op.shape[1]
+    reporter = Reporter(callback, progress)
+    task = Task(
+        op=op.H if wide else op,
+        fro2=fro2,
+        rank=rank,
+        tol=tol,
+        norm=norm,
+        accuracy=accuracy,
+        oversample=oversample,
+        passes=passes,
+        gen=as_generator(rng),
+        report=reporter,
+    )
+    chosen, why = _choose(task) if method == "auto" else (method, "asked for")
+    factors, chosen, why = _run(task, chosen, why)
+    reporter.close()
+    solved = time.perf_counter()
+    certificate = certify_factors(task, factors, certify)
+    converged = factors.converged and not certificate.missed
+    if not converged:
+        _warn(factors, certificate.missed)
+    U, V = (factors.V, factors.U) if wide else (factors.U, factors.V)
+    if sign != "none":
+        side = ("u" if wide else "v") if sign == "auto" else sign
+        U, V = fix_signs(task.op, U, V, side)
+    info = dict(factors.info)
+    info |= {"method": chosen, "why": why, "exponent": exponent}
+    info |= {"seconds": {"solve": solved - start, "certify": time.perf_counter() - solved}}
+
+    def unscaled(x: float) -> float:
+        return float(np.ldexp(x, exponent))
+
+    s = np.ldexp(factors.s, exponent)
+    bound = certificate.error_bound
+    return SVDResult(
+        U=U,
+        s=op.from_numpy(s, real=True),
+        Vh=_adjoint(op, V),
+        rank=int((factors.s > max(op.shape) * op.eps * factors.s[0]).sum()),
+        error=unscaled(certificate.error),
+        error_kind=certificate.kind,
+        residuals=np.ldexp(factors.residuals, exponent),
+        converged=converged,
+        passes=factors.passes + certificate.passes,
+        matvecs=factors.matvecs + certificate.matvecs,
+        info=info,
+        norm="spectral" if norm == "spectral" else "fro",
+        fro_norm=unscaled(certificate.fro_norm),
+        mean=None if mean is None else _times_power(mean, exponent),
+        error_bound=None if bound is None else unscaled(bound),
+        failure_probability=certificate.failure_probability,
+    )
+
+
+def _checked_target(
+    rank: Any, tol: Any, norm: str, shape: tuple[int, int]
+) -> tuple[int | None, float | None]:
+    checked_choice(norm, "norm", ("fro", "spectral", "residual"))
+    if rank is None and tol is None:
+        raise InputError("`rank` or `tol` must be given, got neither")
+    if norm == "residual" and (rank is None or tol is None):
+        raise InputError(
+            f"norm='residual' needs both `rank` and `tol`, got rank={rank!r} and tol={tol!r}"
+        )
+    if rank is not None:
+        # With a tolerance the rank is only a cap.
+        rank = checked_rank(rank if tol is None else min(rank, *shape), shape)
+    return rank, None if tol is None else checked_tol(tol)
+
+
+def _choose(task: Task) -> tuple[str, str]:
+    """Choose a method by kind and shape."""
+    m, n = task.op.shape
+    if task.passes == 1 and task.rank is not None:
+        return "single_pass", "one pass"
+    if task.rank is not None and task.rank >= 0.35 * n:
+        return "direct", "rank at least 0.35 min(m, n)"
+    if n <= (128 if task.op.kind == "dense" else 32):
+        return "direct", "small"
+    tall = m >= 8 * n and n <= 16 * (task.rank or 0)
+    if task.op.kind == "dense" and tall and task.accuracy in {"fast", "balanced"}:
+        return "gram", "m >= 8 n and n <= 16 rank"
+    if task.passes is not None and task.passes <= 6 and task.rank is not None:
+        return "subspace", "few passes"
+    return "krylov", "fewest products"
+
+
+def _run(task: Task, method: str, why: str) -> tuple[Factors, str, str]:
+    if method == "single_pass":
+        from lowapprox.svd.single_pass import single_pass
+
+        return single_pass(task), method, why
+    if method == "gram":
+        factors = gram(task)
+        if factors is not None:
+            return factors, method, why
+        method, why = "krylov", "the Gram matrix cannot hold the wanted values"
+    solver = {"krylov": krylov, "subspace": subspace, "direct": direct}[method]
+    return solver(task), method, why
+
+
+def _trivial(op: MatrixLike, rank: int | None, mean: Any, norm: str) -> SVDResult:
+    """Return the factors of an empty or a zero matrix: columns of the identity."""
+    m, n = op.shape
+    k = min(m, n, 1 if rank is None else rank)
+    return SVDResult(
+        U=op.from_numpy(np.eye(m, k)),
+        s=op.from_numpy(np.zeros(k), real=True),
+        Vh=op.from_numpy(np.eye(k, n)),
+        rank=0,
+        error=0.0,
+        error_kind="exact",
+        residuals=np.zeros(k),
+        converged=True,
+        passes=0,
+        matvecs=0,
+        info={"method": "direct", "why": "zero or empty"},
+        norm="spectral" if norm == "spectral" else "fro",
+        fro_norm=0.0,
+        mean=mean,
+    )
+
+
+def _adjoint(op: MatrixLike, V: Any) -> Any:
+    return op.xp.conj(V).T if op.dtype.kind == "c" else V.T
+
+
+def _times_power(x: Any, exponent: int) -> Any:
+    half = exponent // 2
+    return (x * 2.0**half) * 2.0 ** (exponent - half)
+
+
+def _warn(factors: Factors, missed: bool) -> None:
+    s = factors.s
+    worst = float(factors.residuals.max() / s[0]) if s.size and s[0] > 0 else 0.0
+    cause = (
+        "random probes found a direction that the factors miss"
+        if missed
+        else f"the criterion was not met within rank {s.size} and {factors.passes} passes"
+    )
+    warnings.warn(
+        f"{cause}; largest residual {worst:.1e} of the largest value. "
+        "Allow more passes or rank, a larger tol, or another method.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
