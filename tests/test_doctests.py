@@ -1,0 +1,32 @@
+"""Every example of every docstring runs."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+
+import lowapprox
+
+MODULES = [
+    m.name
+    for m in pkgutil.walk_packages(lowapprox.__path__, "lowapprox.")
+    if not m.name.endswith("__main__") and ".kernels" not in m.name
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name: str) -> None:
+    module = importlib.import_module(name)
+    with np.printoptions(legacy=False):
+        result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert result.failed == 0
+
+
+def test_examples_are_found() -> None:
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    examples = finder.find(importlib.import_module("lowapprox.svd.randomized"))
+    assert sum(len(e.examples) for e in examples) >= 3

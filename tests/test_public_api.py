@@ -1,0 +1,237 @@
+"""The public names: they exist, are typed, and are documented."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lowapprox
+from lowapprox._core.errors import LowApproxError, LowApproxWarning
+
+PACKAGES = ("lowapprox", "lowapprox.svd", "lowapprox.sketching", "lowapprox.datasets")
+
+# Other code relies on these: (positional parameters, keyword-only parameters) with defaults.
+# Parameters may be added as keywords; none may be renamed, dropped or get another default.
+SIGNATURES = {
+    "lowapprox.randomized_svd": (
+        "A, rank=None",
+        "tol=None, norm='fro', method='auto', accuracy='balanced', oversample=None, passes=None, "
+        "center=False, sign='auto', certify='free', rng=None, callback=None, progress=False",
+    ),
+    "lowapprox.svd.randomized_eigh": ("A, rank=None", "tol=None, rng=None"),
+    "lowapprox.svd.range_finder": ("A, size", "tol=None, passes=2, rng=None"),
+    "lowapprox.svd.nystrom": ("A, rank", "shift='auto', rng=None"),
+    "lowapprox.svd.rp_cholesky": (
+        "A_or_kernel, rank",
+        "diag=None, block=None, tol=None, rng=None",
+    ),
+    "lowapprox.svd.interpolative": ("A, rank=None", "tol=None, rng=None"),
+    "lowapprox.svd.cur": ("A, rank=None", "tol=None, rng=None"),
+    "lowapprox.svd.estimate_error": ("A, result", "norm='fro', probes=10, rng=None"),
+    "lowapprox.svd.StreamingSVD": ("n_cols, rank", "rng=None"),
+    "lowapprox.svd.StreamingSVD.partial_fit": ("self, rows, row_start=None", ""),
+    "lowapprox.svd.StreamingSVD.update": ("self, delta", ""),
+    "lowapprox.svd.StreamingSVD.merge": ("self, other", ""),
+    "lowapprox.svd.StreamingSVD.result": ("self", ""),
+    "lowapprox.svd.SVDResult.reconstruct": ("self, rows=None, cols=None", ""),
+    "lowapprox.svd.SVDResult.truncate": ("self, k=None", "tol=None"),
+    "lowapprox.svd.SVDResult.transform": ("self, X", ""),
+    "lowapprox.svd.SVDResult.as_linear_operator": ("self", ""),
+    "lowapprox.svd.NystromResult.solve": ("self, b, mu", ""),
+    **{
+        f"lowapprox.sketching.{name}": ("m, n", "rng=None, dtype=None")
+        for name in ("Gaussian", "SparseSign", "CountSketch", "SRHT")
+    },
+    "lowapprox.thread_limit": ("n", ""),
+    "lowapprox.show_config": ("", ""),
+}
+
+FIELDS = {
+    "lowapprox.svd.SVDResult": (
+        "U s Vh rank error error_kind error_bound failure_probability residuals converged passes "
+        "matvecs info explained_variance_ratio"
+    ),
+    "lowapprox.svd.EighResult": "w V converged passes info",
+    "lowapprox.svd.RangeResult": "Q converged passes info",
+    "lowapprox.svd.NystromResult": "U w converged passes info preconditioner",
+    "lowapprox.svd.PivotedCholeskyResult": "F pivots trace_error converged iterations info",
+    "lowapprox.svd.InterpolativeResult": "indices coefficients converged passes info",
+    "lowapprox.svd.CURResult": "C U R row_indices col_indices converged passes info",
+    "lowapprox.svd.ErrorEstimate": "value lower upper",
+    "lowapprox.sketching.Gaussian": "T H shape toarray columns apply_rows",
+    "lowapprox.sketching.SparseSign": "T H shape toarray columns apply_rows",
+    "lowapprox.sketching.CountSketch": "T H shape toarray columns apply_rows",
+    "lowapprox.sketching.SRHT": "T H shape toarray columns apply_rows",
+}
+
+
+def resolve(path: str) -> Any:
+    """Read attributes as far as they go, and import modules where they do not."""
+    names = path.split(".")
+    found: Any = importlib.import_module(names[0])
+    for i, name in enumerate(names[1:], 2):
+        if not hasattr(found, name):
+            importlib.import_module(".".join(names[:i]))
+        found = getattr(found, name)
+    return found
+
+
+def public() -> list[tuple[str, Any]]:
+    """Every public function and class once, with the shortest path to it."""
+    found: dict[int, tuple[str, Any]] = {}
+    for package in PACKAGES:
+        for name in importlib.import_module(package).__all__:
+            value = resolve(f"{package}.{name}")
+            if inspect.isfunction(value) or inspect.isclass(value):
+                found.setdefault(id(value), (f"{package}.{name}", value))
+    return list(found.values())
+
+
+PUBLIC = public()
+FUNCTIONS = [(path, f) for path, f in PUBLIC if inspect.isfunction(f)]
+METHODS = [
+    (f"{path}.{name}", f)
+    for path, cls in PUBLIC
+    if inspect.isclass(cls)
+    for name, f in inspect.getmembers(cls)
+    if not name.startswith("_")
+    and (inspect.isfunction(f) or isinstance(f, property))
+    and getattr(f.fget if isinstance(f, property) else f, "__module__", "").startswith("lowapprox")
+]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_all_names_exist_and_are_listed(package: str) -> None:
+    module = importlib.import_module(package)
+    assert len(set(module.__all__)) == len(module.__all__)
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    assert set(module.__all__) <= set(dir(module))
+
+
+@pytest.mark.parametrize("package", PACKAGES[1:])
+def test_nothing_else_is_public(package: str) -> None:
+    module = importlib.import_module(package)
+    names = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert names == set(module.__all__)
+
+
+def test_star_import() -> None:
+    names: dict[str, Any] = {}
+    exec("from lowapprox import *", names)
+    assert set(lowapprox.__all__) <= set(names)
+
+
+def test_unknown_names_raise() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = lowapprox.nothing
+    with pytest.raises(ImportError):
+        exec("from lowapprox import nothing")
+
+
+def test_stub_agrees_with_the_package() -> None:
+    stub = Path(lowapprox.__file__).with_suffix(".pyi")
+    tree = ast.parse(stub.read_text())
+    names = {"__version__"}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            assert node.module is not None
+            for alias in node.names:
+                assert alias.asname == alias.name  # else a stub does not export it
+                names.add(alias.name)
+                assert resolve(f"{node.module}.{alias.name}") is getattr(lowapprox, alias.name)
+    assert names == set(lowapprox.__all__)
+    declared = {n.target.id for n in tree.body if isinstance(n, ast.AnnAssign)}  # type: ignore[union-attr]
+    assert declared == {"__all__", "__version__"}
+
+
+@pytest.mark.parametrize("path", SIGNATURES)
+def test_signatures(path: str) -> None:
+    positional, keywords = SIGNATURES[path]
+    parameters = list(inspect.signature(resolve(path)).parameters.values())
+    plain = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    shown = ", ".join(str(p.replace(annotation=p.empty)) for p in plain)
+    assert shown == positional
+    only = {str(p.replace(annotation=p.empty)) for p in parameters if p.kind is p.KEYWORD_ONLY}
+    assert set(filter(None, keywords.split(", "))) <= only
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_fields(path: str) -> None:
+    cls = resolve(path)
+    known = set(dir(cls)) | set(getattr(cls, "__dataclass_fields__", ()))
+    known |= set(re.findall(r"self\.(\w+)(?:: [^=\n]+)? =", inspect.getsource(cls)))
+    known |= {name for base in cls.__mro__ for name in getattr(base, "__annotations__", ())}
+    assert set(FIELDS[path].split()) <= known
+
+
+def section(doc: str, title: str) -> str:
+    """Return the text of a numpydoc section, empty when there is none."""
+    found = re.search(
+        rf"^{title}\n-{{{len(title)}}}\n(.*?)(?=^\w[\w ]*\n-+\n|\Z)", doc, re.M | re.S
+    )
+    return found.group(1) if found else ""
+
+
+def described(text: str) -> set[str]:
+    """Names that a Parameters or Attributes section describes."""
+    lines = re.findall(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: :|$)", text, re.M)
+    return {name.strip("*") for line in lines for name in line.split(", ")}
+
+
+@pytest.mark.parametrize(("path", "function"), FUNCTIONS, ids=[p for p, _ in FUNCTIONS])
+def test_functions_are_documented(path: str, function: Any) -> None:
+    doc = inspect.getdoc(function) or ""
+    parameters = set(inspect.signature(function).parameters)
+    assert described(section(doc, "Parameters")) == parameters
+    returns = inspect.signature(function).return_annotation
+    if returns != "None" and not str(returns).startswith("Iterator"):
+        assert section(doc, "Returns")
+    assert ">>> " in section(doc, "Examples")
+
+
+@pytest.mark.parametrize(
+    ("path", "cls"),
+    [(p, c) for p, c in PUBLIC if inspect.isclass(c)],
+    ids=[p for p, c in PUBLIC if inspect.isclass(c)],
+)
+def test_classes_are_documented(path: str, cls: Any) -> None:
+    doc = inspect.getdoc(cls) or ""
+    assert cls.__doc__
+    if issubclass(cls, (LowApproxError, LowApproxWarning)):
+        return
+    if is_dataclass(cls):
+        assert {f.name for f in fields(cls)} <= described(section(doc, "Attributes"))
+    elif issubclass(cls, tuple):
+        assert described(section(doc, "Attributes")) == set(cls._fields)
+    else:
+        assert described(section(doc, "Parameters")) == set(inspect.signature(cls).parameters)
+        assert ">>> " in section(doc, "Examples")
+
+
+@pytest.mark.parametrize(("path", "method"), METHODS, ids=[p for p, _ in METHODS])
+def test_methods_are_documented(path: str, method: Any) -> None:
+    doc = inspect.getdoc(method) or ""
+    assert doc
+    if isinstance(method, property):
+        return
+    parameters = set(inspect.signature(method).parameters) - {"self", "cls"}
+    if parameters and section(doc, "Parameters"):
+        assert described(section(doc, "Parameters")) == parameters
+
+
+def test_summary_lines_are_sentences() -> None:
+    for path, value in PUBLIC + METHODS:
+        first = (inspect.getdoc(value) or "").split("\n\n")[0]
+        assert first.endswith((".", ":")), path
