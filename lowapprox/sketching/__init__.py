@@ -1,1 +1,7 @@
-"""Sketching operators."""
+"""Random linear maps that compress the rows of a matrix."""
+
+from lowapprox.sketching.gaussian import Gaussian
+from lowapprox.sketching.hadamard import SRHT
+from lowapprox.sketching.sparse import CountSketch, SparseSign
+
+__all__ = ["SRHT", "CountSketch", "Gaussian", "SparseSign"]

@@ -1,0 +1,97 @@
+"""Counter-based random words and normals, the same bits on every machine.
+
+``words(key, i, k)`` is a pure function of a 128-bit key and two counters. It is made of integer
+operations only, and the normals of IEEE additions, multiplications, divisions and square roots
+only, each rounded on its own; so no slab, thread count, vector unit or mathematical library
+changes a bit. The finaliser is that of SplitMix64 (Steele, Lea & Flood 2014).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeAlias
+
+import numpy as np
+
+__all__ = ["Key", "normal_pairs", "signs", "subkey", "words"]
+
+Key: TypeAlias = tuple[int, int]
+Words: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
+Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_SUBKEYS = 2**64 - 1  # no row has this index
+
+_LN2 = 0.6931471805599453
+_SQRT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
+_LOG = tuple(2.0 / (2 * j + 1) for j in range(10, -1, -1))  # 2 artanh(s) / s in powers of s^2
+_SIN = tuple((-1.0) ** j / math.factorial(2 * j + 1) for j in range(7, -1, -1))
+_COS = tuple((-1.0) ** j / math.factorial(2 * j) for j in range(8, -1, -1))
+
+
+def words(key: Key, i: Any, k: Any) -> Words:
+    """Return uniform 64-bit words for the counters `i` and `k`, broadcast against each other."""
+    row = _mix(_counters(i) * _GOLDEN + np.uint64(key[0]))
+    return _mix((row ^ np.uint64(key[1])) + (_counters(k) + np.uint64(1)) * _GOLDEN)
+
+
+def subkey(key: Key, stream: int) -> Key:
+    """Derive the key of an independent stream."""
+    low, high = words(key, [_SUBKEYS], [2 * stream, 2 * stream + 1])
+    return int(low), int(high)
+
+
+def signs(key: Key, start: int, stop: int) -> Floats:
+    """Return the signs with indices start to stop, 64 from each word."""
+    index = np.arange(start, stop, dtype=np.uint64)
+    if stop <= start:
+        return np.empty(0)
+    block = np.arange(start >> 6, (stop - 1 >> 6) + 1, dtype=np.uint64)
+    word = words(key, block, [0])[(index >> np.uint64(6)) - block[0]]
+    return _bit_sign(word, index & np.uint64(63))
+
+
+def normal_pairs(key: Key, i: Any, k: Any) -> tuple[Floats, Floats]:
+    """Return two independent standard normals for each pair of counters (Box & Muller 1958)."""
+    k = _counters(k) * np.uint64(2)
+    u, v = words(key, i, k), words(key, i, k + np.uint64(1))
+    # A 53-bit uniform in (0, 1] for the radius; an angle in [0, pi/4) and three bits that pick
+    # one of the eight octants.
+    radius = np.sqrt(-2.0 * _log(((u >> np.uint64(11)) + np.uint64(1)).astype(float) * 2.0**-53))
+    angle = (v >> np.uint64(11)).astype(float) * (np.pi / 4 * 2.0**-53)
+    square = angle * angle
+    cosine, sine = _horner(_COS, square), _horner(_SIN, square) * angle
+    swap = (v & np.uint64(1)).astype(bool)
+    cosine, sine = np.where(swap, sine, cosine), np.where(swap, cosine, sine)
+    return radius * cosine * _bit_sign(v, 1), radius * sine * _bit_sign(v, 2)
+
+
+def _bit_sign(word: Words, bit: Any) -> Floats:
+    return np.float64(1.0) - 2.0 * ((word >> np.uint64(bit)) & np.uint64(1)).astype(np.float64)
+
+
+def _counters(x: Any) -> Words:
+    # At least one-dimensional: unsigned scalars warn when they wrap around.
+    return np.atleast_1d(np.asarray(x, dtype=np.uint64))
+
+
+def _mix(z: Words) -> Words:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def _log(x: Floats) -> Floats:
+    bits = x.view(np.int64)
+    exponent = (bits - _SQRT_HALF_BITS) >> 52
+    fraction = (bits - (exponent << 52)).view(np.float64)  # in [sqrt(1/2), sqrt(2))
+    s = (fraction - 1.0) / (fraction + 1.0)
+    return exponent * _LN2 + _horner(_LOG, s * s) * s
+
+
+def _horner(coefficients: tuple[float, ...], x: Floats) -> Floats:
+    value = np.full_like(x, coefficients[0])
+    for c in coefficients[1:]:
+        value *= x
+        value += c
+    return value

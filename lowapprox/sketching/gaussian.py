@@ -1,0 +1,89 @@
+"""Gaussian sketching operator."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+
+from lowapprox.sketching._hash import normal_pairs
+from lowapprox.sketching.operators import NDArray, SketchOperator, narrowed, use_kernels
+
+__all__ = ["Gaussian"]
+
+_ROWS = 1024  # columns of the operator that are made at a time
+_BATCH = 1 << 15  # pairs of normals made at a time, so that the work stays in the cache
+
+
+class Gaussian(SketchOperator):
+    """Operator with independent Gaussian entries of variance 1/m.
+
+    Parameters
+    ----------
+    m, n : int
+        Shape: the operator maps n rows to m.
+    rng : None, int, SeedSequence, BitGenerator or Generator
+        Source of the key; a Generator is advanced once.
+    dtype : dtype, default float64
+        Precision of the explicit entries. With a complex dtype the entries are complex, with
+        independent real and imaginary parts of variance 1/(2m).
+
+    Notes
+    -----
+    Costs ``2 m n k`` operations and ``m n`` normals for a matrix of k columns; the reference for
+    the statistics of the others. The first rows of two operators that differ in `m` alone are
+    proportional.
+
+    References
+    ----------
+    .. [1] Martinsson, Tropp (2020), "Randomized numerical linear algebra", arXiv:2002.01387.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowapprox.sketching import Gaussian
+    >>> S = Gaussian(20, 1000, rng=0)
+    >>> (S @ np.ones((1000, 3))).shape
+    (20, 3)
+    >>> S == Gaussian(20, 1000, rng=0)
+    True
+    """
+
+    def _real_entries(self) -> bool:
+        return self.dtype.kind == "f"
+
+    def _scale(self) -> float:
+        return float(self.shape[0] ** -0.5)
+
+    def _entries(self, i0: int, i1: int) -> NDArray:
+        m, b = self.shape[0], i1 - i0
+        columns = np.arange(i0, i1, dtype=np.uint64)
+        entries = np.empty((m, b), np.complex128 if self.dtype.kind == "c" else np.float64)
+        pairs = m if self.dtype.kind == "c" else (m + 1) // 2
+        step = max(1, _BATCH // max(b, 1))
+        for p in range(0, pairs, step):
+            k = np.arange(p, min(p + step, pairs), dtype=np.uint64)[:, None]
+            x, y = normal_pairs(self.key, columns, k)
+            if self.dtype.kind == "c":
+                entries[p : p + step] = (x + 1j * y) * 0.5**0.5
+            else:
+                entries[2 * p : 2 * (p + step) : 2] = x
+                odd = entries[2 * p + 1 : 2 * (p + step) : 2]
+                odd[...] = y[: odd.shape[0]]
+        return entries
+
+    def _accumulate_dense(self, X: NDArray, dtype: np.dtype[Any], start: int, out: NDArray) -> None:
+        limit: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        if use_kernels(X.size):
+            from lowapprox._core.threads import blas_threads
+
+            limit = blas_threads(1)  # the tiles are spread over the threads
+        with limit:
+            super()._accumulate_dense(X, dtype, start, out)
+
+    def _add_tile(self, tile: NDArray, start: int, acc: NDArray, compiled: bool) -> None:  # noqa: ARG002
+        for i in range(0, tile.shape[0], _ROWS):
+            part = tile[i : i + _ROWS]
+            slab = self._entries(start + i, start + i + part.shape[0])
+            acc += narrowed(slab, tile.dtype) @ part

@@ -1,0 +1,172 @@
+"""Loops over the rows of a tile: signed scatter, block Hadamard transform, normals.
+
+The kernels are serial and release the interpreter lock; the caller spreads tiles over threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lowapprox._core.jit import kernel
+from lowapprox._core.simd import vadd, vfill, vload, vmuladd, vstore
+
+__all__ = ["add_hadamard_blocks", "add_signed_csr", "add_signed_rows"]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_ONE, _MIX1, _MIX2 = np.uint64(1), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_S27, _S30, _S31, _S32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
+
+
+@kernel()
+def _mix(z: Any) -> Any:
+    z = (z ^ (z >> _S30)) * _MIX1
+    z = (z ^ (z >> _S27)) * _MIX2
+    return z ^ (z >> _S31)
+
+
+@kernel()
+def _row_state(row: Any, key0: Any, key1: Any) -> Any:
+    return _mix(row * _GOLDEN + key0) ^ key1
+
+
+@kernel()
+def add_signed_rows(tile: Any, start: Any, key0: Any, key1: Any, bounds: Any, acc: Any) -> None:
+    """Add each row of the tile, with a random sign, to one row of acc in each block."""
+    for i in range(tile.shape[0]):
+        state = _row_state(np.uint64(start) + np.uint64(i), key0, key1)
+        row = tile[i]
+        for k in range(bounds.size - 1):
+            word = _mix(state + np.uint64(k + 1) * _GOLDEN)
+            size = np.uint64(bounds[k + 1] - bounds[k])
+            target = acc[bounds[k] + np.int64(((word >> _S32) * size) >> _S32)]
+            if word & _ONE:
+                for j in range(row.size):
+                    target[j] -= row[j]
+            else:
+                for j in range(row.size):
+                    target[j] += row[j]
+
+
+@kernel()
+def add_signed_csr(
+    indptr: Any,
+    indices: Any,
+    data: Any,
+    rows: Any,
+    start: Any,
+    key0: Any,
+    key1: Any,
+    bounds: Any,
+    k: Any,
+    acc: Any,
+) -> None:
+    """Add the sparse rows rows[0] to rows[1], with random signs, to the rows of block k of acc."""
+    size = np.uint64(bounds[k + 1] - bounds[k])
+    for i in range(rows[0], rows[1]):
+        state = _row_state(np.uint64(start) + np.uint64(i), key0, key1)
+        word = _mix(state + np.uint64(k + 1) * _GOLDEN)
+        target = acc[bounds[k] + np.int64(((word >> _S32) * size) >> _S32)]
+        if word & _ONE:
+            for p in range(indptr[i], indptr[i + 1]):
+                target[indices[p]] -= data[p]
+        else:
+            for p in range(indptr[i], indptr[i + 1]):
+                target[indices[p]] += data[p]
+
+
+@kernel()
+def _levels8(x: Any, rows: Any, h: Any, minus: Any, lanes: Any) -> None:
+    """Three levels of the Hadamard transform, at the row distances h, 2h and 4h."""
+    w = len(lanes)
+    s = h * w
+    for base in range(0, rows * w, 8 * s):
+        for q in range(base, base + s, w):
+            a0, a1 = vload(x, q, lanes), vload(x, q + s, lanes)
+            a2, a3 = vload(x, q + 2 * s, lanes), vload(x, q + 3 * s, lanes)
+            a4, a5 = vload(x, q + 4 * s, lanes), vload(x, q + 5 * s, lanes)
+            a6, a7 = vload(x, q + 6 * s, lanes), vload(x, q + 7 * s, lanes)
+            b0, b1 = vadd(a0, a1), vmuladd(a0, minus, a1)
+            b2, b3 = vadd(a2, a3), vmuladd(a2, minus, a3)
+            b4, b5 = vadd(a4, a5), vmuladd(a4, minus, a5)
+            b6, b7 = vadd(a6, a7), vmuladd(a6, minus, a7)
+            a0, a2 = vadd(b0, b2), vmuladd(b0, minus, b2)
+            a1, a3 = vadd(b1, b3), vmuladd(b1, minus, b3)
+            a4, a6 = vadd(b4, b6), vmuladd(b4, minus, b6)
+            a5, a7 = vadd(b5, b7), vmuladd(b5, minus, b7)
+            vstore(x, q, vadd(a0, a4))
+            vstore(x, q + s, vadd(a1, a5))
+            vstore(x, q + 2 * s, vadd(a2, a6))
+            vstore(x, q + 3 * s, vadd(a3, a7))
+            vstore(x, q + 4 * s, vmuladd(a0, minus, a4))
+            vstore(x, q + 5 * s, vmuladd(a1, minus, a5))
+            vstore(x, q + 6 * s, vmuladd(a2, minus, a6))
+            vstore(x, q + 7 * s, vmuladd(a3, minus, a7))
+
+
+@kernel()
+def _level2(x: Any, rows: Any, h: Any, minus: Any, lanes: Any) -> None:
+    """One level of the Hadamard transform, at the row distance h."""
+    w = len(lanes)
+    s = h * w
+    for base in range(0, rows * w, 2 * s):
+        for q in range(base, base + s, w):
+            a, b = vload(x, q, lanes), vload(x, q + s, lanes)
+            vstore(x, q, vadd(a, b))
+            vstore(x, q + s, vmuladd(a, minus, b))
+
+
+@kernel()
+def _transform(x: Any, rows: Any, lanes: Any) -> None:
+    """Hadamard transform of the rows of a flat buffer, in place."""
+    minus = x.dtype.type(-1.0)
+    h = 1
+    while 8 * h <= rows:
+        _levels8(x, rows, h, minus, lanes)
+        h *= 8
+    while h < rows:
+        _level2(x, rows, h, minus, lanes)
+        h *= 2
+
+
+@kernel()
+def add_hadamard_blocks(
+    tile: Any,
+    offset: Any,
+    places: Any,
+    row_signs: Any,
+    samples: Any,
+    block_signs: Any,
+    lanes: Any,
+    acc: Any,
+) -> None:
+    """Transform the tile block by block and add the sampled rows, with random signs, to acc.
+
+    `offset` is the position of the first row in its block; `places` are the positions in the
+    buffer of the rows of a block, `block_signs` has a row for each block of the tile.
+    """
+    n, k = tile.shape
+    r, w = places.size, len(lanes)
+    x = np.zeros(r * w, tile.dtype)
+    flat = tile.reshape(-1)
+    zero = vfill(tile.dtype.type(0.0), lanes)
+    for b in range(block_signs.shape[0]):
+        lo, hi = max(0, b * r - offset), min(n, (b + 1) * r - offset)
+        for c in range(0, k, w):
+            width = min(w, k - c)
+            if width < w or hi - lo < r:
+                x[:] = 0.0
+            for i in range(lo, hi):
+                place = places[i + offset - b * r] * w
+                if width == w:
+                    vstore(x, place, vmuladd(zero, row_signs[i], vload(flat, i * k + c, lanes)))
+                else:
+                    for j in range(width):
+                        x[place + j] = row_signs[i] * tile[i, c + j]
+            _transform(x, r, lanes)
+            for t in range(samples.size):
+                source = samples[t] * w
+                sign = block_signs[b, t]
+                for j in range(width):
+                    acc[t, c + j] += sign * x[source + j]

@@ -1,0 +1,182 @@
+"""Sparse sign operators: SparseSign and its special case CountSketch."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lowapprox._core.checks import checked_int
+from lowapprox._core.typing import RNGInput
+from lowapprox.sketching._hash import words
+from lowapprox.sketching.operators import (
+    NDArray,
+    SketchOperator,
+    chunk_count,
+    run_tasks,
+    use_kernels,
+)
+
+__all__ = ["CountSketch", "SparseSign"]
+
+
+class SparseSign(SketchOperator):
+    """Operator with a few random signs in each column.
+
+    The rows form `zeta` blocks; each column has one entry ``+-1/sqrt(zeta)`` in each block, in a
+    uniformly random row.
+
+    Parameters
+    ----------
+    m, n : int
+        Shape: the operator maps n rows to m.
+    zeta : int, default 8
+        Entries in each column, at most m.
+    rng : None, int, SeedSequence, BitGenerator or Generator
+        Source of the key; a Generator is advanced once.
+    dtype : dtype, default float64
+        Precision of the explicit entries. The entries are real in any case, which is enough for
+        complex data.
+
+    Raises
+    ------
+    InputError
+        If `zeta` is not positive.
+
+    Notes
+    -----
+    Costs ``zeta n k`` additions for a dense matrix of k columns, ``zeta nnz`` for a sparse one.
+    All columns have norm 1. With ``zeta = 8`` the distortion of a subspace of dimension d is like
+    that of a Gaussian operator for m up to a few dozen times d.
+
+    References
+    ----------
+    .. [1] Nelson, Nguyen (2013), "OSNAP: faster numerical linear algebra algorithms via sparser
+       subspace embeddings", arXiv:1211.1002.
+    .. [2] Camano, Epperly, Meyer, Tropp (2025), arXiv:2508.21189.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowapprox.sketching import SparseSign
+    >>> S = SparseSign(16, 1000, zeta=4, rng=0)
+    >>> np.abs(S.columns(0, 2)).max(axis=0), (S.columns(0, 2) != 0).sum(axis=0)
+    (array([0.5, 0.5]), array([4, 4]))
+    """
+
+    zeta: int
+    _parameters: ClassVar[tuple[str, ...]] = ("zeta",)
+
+    def __init__(
+        self, m: int, n: int, *, zeta: int = 8, rng: RNGInput = None, dtype: Any = None
+    ) -> None:
+        super().__init__(m, n, rng=rng, dtype=dtype)
+        self.zeta = min(checked_int(zeta, "zeta", 1), max(self.shape[0], 1))
+
+    def _bounds(self) -> NDArray:
+        """Return the first row of each block, and m."""
+        return np.arange(self.zeta + 1, dtype=np.int64) * self.shape[0] // self.zeta
+
+    def _targets(self, i0: int, i1: int) -> tuple[NDArray, NDArray]:
+        """Return the rows and signs of the entries of some columns, as (zeta, b) arrays."""
+        bounds = self._bounds()[:, None]
+        k = np.arange(self.zeta, dtype=np.uint64)[:, None]
+        word = words(self.key, np.arange(i0, i1, dtype=np.uint64), k)
+        sizes = np.diff(bounds, axis=0).astype(np.uint64)
+        offset = ((word >> np.uint64(32)) * sizes) >> np.uint64(32)
+        return bounds[:-1] + offset.astype(np.int64), 1.0 - 2.0 * (word & np.uint64(1))
+
+    def _scale(self) -> float:
+        return float(self.zeta**-0.5)
+
+    def _entries(self, i0: int, i1: int) -> NDArray:
+        slab = np.zeros((self.shape[0], i1 - i0))
+        rows, signs = self._targets(i0, i1)
+        slab[rows, np.arange(i1 - i0)] = signs
+        return slab
+
+    def _add_tile(self, tile: NDArray, start: int, acc: NDArray, compiled: bool) -> None:
+        if compiled:
+            from lowapprox.sketching.kernels import add_signed_rows
+
+            add_signed_rows(tile, start, *self._kernel_key(), self._bounds(), acc)
+            return
+        for rows, signs in zip(*self._targets(start, start + tile.shape[0]), strict=True):
+            order = np.argsort(rows, kind="stable")
+            hit, first = np.unique(rows[order], return_index=True)
+            signed = tile[order] * signs[order, None]  # double precision
+            acc[hit] += np.add.reduceat(signed, first, axis=0)
+
+    def _kernel_key(self) -> tuple[np.uint64, np.uint64]:
+        return np.uint64(self.key[0]), np.uint64(self.key[1])
+
+    def _accumulate_sparse(self, X: Any, start: int, out: NDArray) -> None:
+        if use_kernels(X.nnz):
+            self._accumulate_csr(X, start, out)
+            return
+        import scipy.sparse as sp
+
+        rows, signs = self._targets(start, start + X.shape[0])
+        columns = np.broadcast_to(np.arange(X.shape[0]), rows.shape)
+        shape = (self.shape[0], X.shape[0])
+        S = sp.coo_array((signs.ravel(), (rows.ravel(), columns.ravel())), shape).tocsr()
+        out += self._scale() * (S @ X.astype(out.dtype)).toarray()
+
+    def _accumulate_csr(self, X: Any, start: int, out: NDArray) -> None:
+        from lowapprox.sketching.kernels import add_signed_csr
+
+        # The blocks of rows of the result are independent; few of them are split further.
+        chunks = min(chunk_count(out), -(-8 // self.zeta))
+        sums = np.zeros((chunks, *out.shape), out.dtype)
+        cuts = np.searchsorted(X.indptr, np.arange(chunks + 1) * (X.nnz / chunks))
+        cuts[0], cuts[-1] = 0, X.shape[0]
+        bounds, key = self._bounds(), self._kernel_key()
+
+        def work(task: tuple[int, int]) -> None:
+            c, k = task
+            rows = cuts[c : c + 2]
+            add_signed_csr(X.indptr, X.indices, X.data, rows, start, *key, bounds, k, sums[c])
+
+        run_tasks(work, list(itertools.product(range(chunks), range(self.zeta))), threaded=True)
+        for part in sums:
+            out += self._scale() * part
+
+
+class CountSketch(SparseSign):
+    """Operator with one random sign in each column.
+
+    Parameters
+    ----------
+    m, n : int
+        Shape: the operator maps n rows to m.
+    rng : None, int, SeedSequence, BitGenerator or Generator
+        Source of the key; a Generator is advanced once.
+    dtype : dtype, default float64
+        Precision of the explicit entries. The entries are real in any case, which is enough for
+        complex data.
+
+    Notes
+    -----
+    The special case ``zeta = 1`` of `SparseSign`: costs one addition for each entry of the input.
+    To embed a subspace of dimension d it needs of the order of d^2 rows, so it serves as the first
+    of two stages.
+
+    References
+    ----------
+    .. [1] Clarkson, Woodruff (2013), "Low rank approximation and regression in input sparsity
+       time", arXiv:1207.6365.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowapprox.sketching import CountSketch
+    >>> S = CountSketch(5, 100, rng=0)
+    >>> np.abs(S.toarray()).sum(axis=0).max()
+    np.float64(1.0)
+    """
+
+    _parameters = ()
+
+    def __init__(self, m: int, n: int, *, rng: RNGInput = None, dtype: Any = None) -> None:
+        super().__init__(m, n, zeta=1, rng=rng, dtype=dtype)
