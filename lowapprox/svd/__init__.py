@@ -1,6 +1,7 @@
 """Truncated SVD and its relatives."""
 
 from lowapprox.svd.cholesky import PivotedCholeskyResult, rp_cholesky
+from lowapprox.svd.cur import CURResult, cur
 from lowapprox.svd.estimates import ErrorEstimate, estimate_error
 from lowapprox.svd.interpolative import InterpolativeResult, interpolative
 from lowapprox.svd.nystrom import NystromResult, nystrom
@@ -8,11 +9,13 @@ from lowapprox.svd.randomized import randomized_svd
 from lowapprox.svd.result import SVDResult
 
 __all__ = [
+    "CURResult",
     "ErrorEstimate",
     "InterpolativeResult",
     "NystromResult",
     "PivotedCholeskyResult",
     "SVDResult",
+    "cur",
     "estimate_error",
     "interpolative",
     "nystrom",

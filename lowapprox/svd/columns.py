@@ -13,9 +13,9 @@ from lowapprox._core.typing import Array
 from lowapprox._core.views import normalize
 from lowapprox._subspace.orth import Basis, orthonormalize, remove_span
 from lowapprox.svd.result import ErrorKind
-from lowapprox.svd.skeleton import Probes, adjoint, index_array, residual_fro2, scaled, take
+from lowapprox.svd.skeleton import Probes, adjoint, dense, index_array, residual_fro2, scaled, take
 
-__all__ = ["Columns", "choose_columns"]
+__all__ = ["Columns", "Selection", "choose_columns", "triangular_basis"]
 
 _OVERSAMPLE = 10
 _FIRST_BLOCK = 16
@@ -45,27 +45,24 @@ def choose_columns(
     A: MatrixLike, limit: int, tol: float | None, gen: np.random.Generator
 ) -> Columns:
     """Select `limit` columns, or the fewest that reach the relative error `tol`."""
-    op, exponent, fro2 = normalize(A) if min(A.shape) else (A, 0, 0.0)
-    chosen = _Selection(op, fro2, gen, probes=10 if tol is None else 30)
-    block = limit if tol is None else _FIRST_BLOCK
-    while chosen.grow(min(block, limit - chosen.size)):
+    chosen = Selection(A, tol, gen)
+    while chosen.grow(chosen.next_block(limit)):
         if tol is None or chosen.residual2() <= chosen.target2(tol):
             break
-        block = max(_FIRST_BLOCK, chosen.size // 2)
-    return chosen.finish(limit, tol, exponent)
+    return chosen.finish(limit)
 
 
-class _Selection:
+class Selection:
     """Columns chosen so far, with ``A[:, indices] = Q R`` and ``B = Q^H A``.
 
-    Q is kept as rows, ``Q = rows^T``.
+    Q is kept as rows, ``Q = rows^T``. The matrix is scaled by ``2**-exponent``.
     """
 
-    def __init__(
-        self, op: MatrixLike, fro2: float | None, gen: np.random.Generator, probes: int
-    ) -> None:
-        self.op, self.gen, self._count = op, gen, probes
-        self.probes = Probes(op, gen, probes) if fro2 is None else None
+    def __init__(self, A: MatrixLike, tol: float | None, gen: np.random.Generator) -> None:
+        op, self.exponent, fro2 = normalize(A) if min(A.shape) else (A, 0, 0.0)
+        self.op, self.tol, self.gen = op, tol, gen
+        self.exact = fro2 is not None  # the norm is known, and with it errors that are not tiny
+        self.probes = None if self.exact else self._new_probes()
         self.fro2 = self.probes.fro2() if self.probes else float(fro2 or 0.0)
         self.indices: Small = np.zeros(0, np.int64)
         self.spare: Small = np.arange(op.shape[1])  # what the pivoting would take next
@@ -77,8 +74,17 @@ class _Selection:
         self.rounds = self.sketched = 0
         self._residual2: float | None = None
 
+    def _new_probes(self) -> Probes:
+        return Probes(self.op, self.gen, 10 if self.tol is None else 30)
+
+    def next_block(self, limit: int) -> int:
+        """Return how many columns to add: all at once, or blocks that grow with their number."""
+        block = limit if self.tol is None else max(_FIRST_BLOCK, self.size // 2)
+        return min(block, limit - self.size)
+
     @property
     def size(self) -> int:
+        """Number of columns chosen."""
         return int(self.indices.size)
 
     def grow(self, count: int) -> bool:
@@ -123,11 +129,8 @@ class _Selection:
         columns = take(op, pivots, 1)
         panel = op.from_numpy(np.linalg.inv(factor).T) @ columns.T
         panel, along = remove_span(op, panel, self.Q.rows)
-        block = orthonormalize(op, panel, op.eps, self.gen, basis=self.Q.rows)
-        rows, R = block.rows, block.factor.T @ factor
-        if np.tril(R, -1).any():  # not from Cholesky
-            turn, R = np.linalg.qr(R)
-            rows = op.from_numpy(turn.T) @ rows
+        rows, lower = triangular_basis(op, panel, op.eps, self.gen, self.Q.rows)
+        R = lower.T @ factor
         lost = np.abs(np.diagonal(R)) <= 1e-3 * self.noise
         count = int(np.argmax(lost)) if lost.any() else pivots.size
         rows, new = rows[:count, :], pivots[:count]
@@ -146,37 +149,37 @@ class _Selection:
     def residual2(self) -> float:
         """Squared error with all columns chosen so far."""
         if self._residual2 is None:
-            explained = float(self._gains().sum())
-            if self.probes is None and self.fro2 - explained > self._floor():
+            explained = float(self.gains().sum())
+            if self.exact and self.fro2 - explained > self.floor():
                 self._residual2 = self.fro2 - explained
             else:
-                self._residual2 = self._measure(self.Q.rows.T, self.B.rows)[0]
-            if self.op.kind == "operator":  # sharper than the probes alone
+                self._residual2 = self.measure(self.Q.rows.T, self.B.rows)[0]
+            if not self.exact:  # sharper than the probes alone
                 self.fro2 = explained + self._residual2
         return self._residual2
 
-    def _gains(self) -> Small:
+    def gains(self) -> Small:
         """Squared norm that each column explains beyond those before it."""
         norms = self.op.xp.linalg.vector_norm(self.B.rows, axis=1)
         return np.asarray(self.op.to_numpy(norms), np.float64) ** 2
 
-    def _floor(self) -> float:
+    def floor(self) -> float:
         """Squared error below which ``|A|^2 - |Q^H A|^2`` has lost too many digits."""
         return 1e4 * self.op.eps * self.fro2
 
-    def _measure(self, left: Array, right: Array) -> tuple[float, ErrorKind]:
+    def measure(self, left: Array, right: Array) -> tuple[float, ErrorKind]:
         """Squared norm of ``A - left @ right`` from the entries, or from probes."""
         op = self.op
         flops = 2.0 * op.shape[0] * op.shape[1] * left.shape[1]
         if self.probes is None and op.kind == "sparse" and flops > _SPARSE_FLOPS:
-            self.probes = Probes(op, self.gen, self._count)
+            self.probes = self._new_probes()
         if self.probes is None:
             return residual_fro2(op, left, right), "exact"
         return self.probes.residual_fro2(left, right), "estimate"
 
-    def finish(self, limit: int, tol: float | None, exponent: int) -> Columns:
+    def finish(self, limit: int) -> Columns:
         """Cut the list to the shortest prefix within the tolerance; compute the coefficients."""
-        op, gains, indices = self.op, self._gains(), self.indices
+        op, gains, indices, tol = self.op, self.gains(), self.indices, self.tol
         rank = self.size
         if tol is None:
             indices = np.concatenate([indices, self.spare[: limit - rank]])
@@ -185,37 +188,40 @@ class _Selection:
             enough = np.flatnonzero(self.residual2() + tails <= self.target2(tol))
             rank = int(enough[0]) if enough.size else rank
             indices = indices[:rank]
-        columns, T = self._columns(indices), self._coefficients(indices, rank)
+        columns, T = self.panel(indices), self._coefficients(indices, rank)
         growth = float(op.xp.max(op.xp.abs(T))) if indices.size else 0.0
-        error2, kind = self._error2(rank, gains, columns, T)
+        explained, rest = float(gains[:rank].sum()), float(gains[rank:].sum())
+        error2, kind = self.error2(explained, rest, dense(columns), T)
         norm = float(np.sqrt(self.fro2))
         error = float(np.sqrt(error2))
         return Columns(
             indices=indices,
-            columns=scaled(columns, exponent),
+            columns=scaled(columns, self.exponent),
             coefficients=T,
             rank=rank,
-            error=float(scaled(error, exponent)),
+            error=float(scaled(error, self.exponent)),
             error_kind=kind,
-            fro_norm=scaled(norm, exponent),
+            fro_norm=scaled(norm, self.exponent),
             growth=growth,
             converged=tol is None or error <= tol * norm,
-            info={
-                "method": "pivoted Gaussian sketch",
-                "rounds": self.rounds,
-                "sketch_size": self.sketched,
-                "tol": tol,
-            },
+            info=self.info(),
         )
 
-    def _columns(self, indices: Small) -> Array:
+    def info(self) -> dict[str, Any]:
+        """Tell what was done."""
+        return {
+            "method": "pivoted Gaussian sketch",
+            "rounds": self.rounds,
+            "sketch_size": self.sketched,
+            "tol": self.tol,
+        }
+
+    def panel(self, indices: Small) -> Array:
+        """Return columns, of which the first ones have been read already."""
         op = self.op
         if op.kind == "sparse":
             return take(op, indices, 1)
-        parts = [op.from_numpy(np.zeros((op.shape[0], 0))), *self.columns]
-        spare = indices[self.size :]
-        if spare.size:
-            parts.append(take(op, spare, 1))
+        parts = [*self.columns, take(op, indices[self.size :], 1)]
         return op.xp.concat(parts, axis=1)[:, : indices.size]
 
     def _coefficients(self, indices: Small, rank: int) -> Array:
@@ -234,11 +240,26 @@ class _Selection:
         order = np.argsort(np.concatenate([indices, rest]))
         return op.xp.take(op.xp.concat(parts, axis=1), index_array(op, order), axis=1)
 
-    def _error2(self, rank: int, gains: Small, columns: Array, T: Array) -> tuple[float, ErrorKind]:
-        if self.probes is None:
-            error2 = self.fro2 - float(gains[:rank].sum())
-        else:
-            error2 = self.residual2() + float(gains[rank:].sum())
-        if error2 > self._floor():
-            return error2, "exact" if self.probes is None else "estimate"
-        return self._measure(columns.toarray() if self.op.kind == "sparse" else columns, T)
+    def error2(
+        self, explained: float, rest: float, left: Array, right: Array
+    ) -> tuple[float, ErrorKind]:
+        """Squared norm of ``A - left @ right``.
+
+        `explained` is the squared norm of the approximation, a projection of `A`, and `rest` that
+        of what it lacks of ``Q B``.
+        """
+        error2 = self.fro2 - explained if self.exact else self.residual2() + rest
+        if error2 > self.floor():
+            return error2, "exact" if self.exact else "estimate"
+        return self.measure(left, right)
+
+
+def triangular_basis(
+    op: MatrixLike, panel: Array, noise: float, gen: np.random.Generator, basis: Array
+) -> tuple[Array, Small]:
+    """Return orthonormal rows and a lower triangular factor, ``panel = lower @ rows``."""
+    block = orthonormalize(op, panel, noise, gen, basis=basis)
+    if not np.triu(block.factor, 1).any():
+        return block.rows, block.factor
+    turn, upper = np.linalg.qr(block.factor.T)
+    return op.from_numpy(turn.T) @ block.rows, upper.T

@@ -13,7 +13,7 @@ from lowapprox._core.matrix import as_matrix
 from lowapprox._core.results import Result
 from lowapprox._core.rng import as_generator
 from lowapprox._core.typing import Array, MatrixInput, RNGInput
-from lowapprox.svd.columns import Columns, choose_columns
+from lowapprox.svd.columns import choose_columns
 from lowapprox.svd.result import ErrorKind
 from lowapprox.svd.skeleton import Counted, adjoint, index_array
 
@@ -173,7 +173,14 @@ def interpolative(
     limit = checked_limit(rank, tol, op.shape)
     tol = None if tol is None else checked_tol(tol)
     chosen = choose_columns(op if axis == 1 else op.H, limit, tol, as_generator(rng))
-    warn_about(chosen, tol)
+    if not chosen.converged:
+        warn_missed(chosen.error, chosen.fro_norm, tol, chosen.indices.size)
+    if chosen.growth > _GROWTH_WARNING:
+        warnings.warn(
+            f"the largest coefficient is {chosen.growth:.1e}; rounding errors grow as much",
+            AccuracyWarning,
+            stacklevel=2,
+        )
     rows = axis == 0
     return InterpolativeResult(
         indices=index_array(op, chosen.indices),
@@ -199,18 +206,11 @@ def checked_limit(rank: int | None, tol: float | None, shape: tuple[int, int]) -
     return min(shape) if rank is None else checked_rank(rank, shape)
 
 
-def warn_about(chosen: Columns, tol: float | None) -> None:
-    """Warn when the tolerance was missed or the coefficients are large."""
-    if not chosen.converged:
-        warnings.warn(
-            f"the relative error {chosen.error / chosen.fro_norm:.2e} exceeds `tol`={tol:.2e} "
-            f"with {chosen.indices.size} selected; allow a larger `rank` or `tol`",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
-    if chosen.growth > _GROWTH_WARNING:
-        warnings.warn(
-            f"the largest coefficient is {chosen.growth:.1e}; rounding errors grow as much",
-            AccuracyWarning,
-            stacklevel=3,
-        )
+def warn_missed(error: float, fro_norm: float, tol: float | None, size: int) -> None:
+    """Warn that the tolerance was missed."""
+    warnings.warn(
+        f"the relative error {error / fro_norm:.2e} exceeds `tol`={tol:.2e} "
+        f"with {size} selected; allow a larger `rank` or `tol`",
+        ConvergenceWarning,
+        stacklevel=3,
+    )

@@ -11,7 +11,16 @@ from lowapprox._core.rng import standard_normal
 from lowapprox._core.typing import Array
 from lowapprox._core.views import Scaled
 
-__all__ = ["Counted", "Probes", "adjoint", "index_array", "residual_fro2", "scaled", "take"]
+__all__ = [
+    "Counted",
+    "Probes",
+    "adjoint",
+    "dense",
+    "index_array",
+    "residual_fro2",
+    "scaled",
+    "take",
+]
 
 _BLOCK_BYTES = 8 << 20
 
@@ -67,6 +76,11 @@ def adjoint(op: MatrixLike, x: Array) -> Array:
     return x.conj().T if op.kind == "sparse" else op.xp.conj(x).T
 
 
+def dense(panel: Array) -> Array:
+    """Return a panel of few rows or columns as a dense array."""
+    return panel.toarray() if hasattr(panel, "toarray") else panel
+
+
 def index_array(op: MatrixLike, indices: np.ndarray[Any, Any]) -> Array:
     """Move indices into the namespace and device of the matrix."""
     if op.xp is np:
@@ -85,6 +99,9 @@ def take(op: MatrixLike, indices: np.ndarray[Any, Any], axis: int) -> Array:
     """Return rows (axis 0) or columns (axis 1); those of a sparse matrix stay sparse."""
     if isinstance(op, Adjoint):
         return adjoint(op, take(op.base, indices, 1 - axis))
+    if op.kind == "operator" and not indices.size:
+        m, n = op.shape
+        return op.from_numpy(np.zeros((0, n) if axis == 0 else (m, 0)))
     if op.kind == "operator":
         unit = np.zeros((op.shape[axis], indices.size))
         unit[indices, np.arange(indices.size)] = 1.0
