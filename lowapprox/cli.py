@@ -58,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     svd.add_argument("--tol", type=float, help="relative Frobenius error to reach")
     svd.add_argument("--center", action="store_true", help="subtract the column means")
     svd.add_argument("--seed", type=int, default=None, help="seed of the random numbers")
-    svd.add_argument("--out", type=Path, help="where U, s, Vh go (default: FILE.svd.npz)")
+    svd.add_argument(
+        "--out", type=Path, help="where U, s, Vh and the error go (default: FILE.svd.npz)"
+    )
     svd.set_defaults(run=_svd)
 
     bench = commands.add_parser("bench", help="compare with other packages (from a checkout)")
@@ -95,7 +97,8 @@ def _svd(args: argparse.Namespace) -> int:
     matrix = _read_matrix(args.file)
     result = randomized_svd(matrix, args.rank, tol=args.tol, center=args.center, rng=args.seed)
     out = args.out or args.file.with_suffix(".svd.npz")
-    np.savez(out, U=result.U, s=result.s, Vh=result.Vh, error=result.error)
+    found = {"U": result.U, "s": result.s, "Vh": result.Vh, "error": result.error}
+    np.savez(out, **found, **({} if result.mean is None else {"mean": result.mean}))
     print(result)
     print(out)
     return 0
@@ -107,10 +110,9 @@ def _read_matrix(file: Path) -> Any:
     import numpy as np
 
     try:
-        data = np.load(file, mmap_mode="r", allow_pickle=False)
         if file.suffix == ".npy":
-            return data
-        with data:
+            return np.load(file, mmap_mode="r", allow_pickle=False)
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
             arrays = dict(data)
         if {"format", "shape"} <= set(arrays):
             import scipy.sparse

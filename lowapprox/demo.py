@@ -15,7 +15,13 @@ __all__ = ["FAMILIES", "rows", "save_pictures", "write_table"]
 # Each module has ROWS: functions of `quick` that return a DemoRow. A new family adds a line.
 FAMILIES = ("lowapprox.svd.demo",)
 
-_HEADER = ("function", "data", "shape", "method", "time", "exact", "true error", "estimate")
+_HEADER = ("example", "data", "shape", "method", "time", "exact", "true error", "stated error")
+_FOOTER = """\
+Times are medians after a first call; `exact` is the full factorization that the call replaces.
+Errors are relative (Frobenius norm; trace for rp-cholesky). The true error was computed from the
+whole matrix; the stated one is part of the result, with what it claims to be: exact, an estimate
+or a bound.
+"""
 
 
 def rows(*, quick: bool = False) -> Iterator[DemoRow]:
@@ -43,13 +49,9 @@ def write_table(found: Sequence[DemoRow], stream: TextIO) -> None:
         table = Table(*_HEADER, title="lowapprox on embedded data")
         for line in cells:
             table.add_row(*line)
-        console = Console(file=stream)
-        console.print(table, width=None if console.is_terminal else 140, crop=False)
-    stream.write(
-        "Times are medians after a first call; `exact` is the full factorization that the call\n"
-        "replaces. Errors are relative: Frobenius norm, trace for rp_cholesky. `estimate` is what\n"
-        "the result says without knowing the exact answer.\n"
-    )
+        console = Console(file=stream, width=None if stream.isatty() else 140)
+        console.print(table)
+    stream.write(_FOOTER)
 
 
 def save_pictures(found: Sequence[DemoRow], folder: str | Path) -> list[Path]:
@@ -81,7 +83,7 @@ def save_pictures(found: Sequence[DemoRow], folder: str | Path) -> list[Path]:
             figure = figure_class(figsize=(12, 4.5), layout="constrained")
             row.draw(figure)
             written.append(folder / f"{row.name}.png")
-            figure.savefig(written[-1], dpi=100)
+            figure.savefig(written[-1], dpi=100, bbox_inches="tight")
     return written
 
 
@@ -105,7 +107,7 @@ def _cells(row: DemoRow) -> tuple[str, ...]:
         _duration(row.seconds),
         _duration(row.exact_seconds),
         f"{row.error:.3e}",
-        f"{row.estimate:.3e}",
+        f"{row.estimate:.3e} ({row.kind})",
     )
 
 

@@ -31,6 +31,8 @@ class DemoRow:
         Time of the call, and of the exact computation that it replaces.
     error, estimate : float
         Relative error: the true one, and the one that the result states.
+    kind : str
+        What the stated error claims to be: "exact", "estimate" or "bound".
     draw : callable, optional
         Draws into the matplotlib figure that it is given.
     """
@@ -43,6 +45,7 @@ class DemoRow:
     exact_seconds: float
     error: float
     estimate: float
+    kind: str
     draw: Callable[[Any], None] | None = None
 
 

@@ -1,0 +1,186 @@
+"""Every subcommand through `main`, with its exit code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+import lowapprox
+from lowapprox import cli, demo
+from lowapprox._core.demo import DemoRow
+from tests.reference import error, product, with_spectrum
+
+ROW = DemoRow("name", "data", (3, 2), "method", 0.1, 0.2, 1e-3, 1e-3, "exact")
+
+
+@pytest.fixture
+def matrix(gen: np.random.Generator) -> np.ndarray:
+    return with_spectrum(gen, 30, 20, 2.0 ** -np.arange(20))
+
+
+def run(*arguments: Any) -> int:
+    return cli.main([str(a) for a in arguments])
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing"], ["svd"], ["svd", "a.npy", "--rank", "x"]])
+def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(*arguments)
+    assert caught.value.code == 2
+    assert "usage: lowapprox" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["demo", "--help"]])
+def test_help_and_version(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(*arguments)
+    assert caught.value.code == 0
+    assert "lowapprox" in capsys.readouterr().out
+
+
+def test_info(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("info") == 0
+    assert f"lowapprox: {lowapprox.__version__}" in capsys.readouterr().out
+
+
+def test_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = []
+
+    def rows(*, quick: bool) -> list[DemoRow]:
+        asked.append(quick)
+        return [ROW]
+
+    monkeypatch.setattr(demo, "rows", rows)
+    assert run("demo") == run("demo", "--quick") == 0
+    assert asked == [False, True]
+    assert capsys.readouterr().out.count("1.000e-03 (exact)") == 2
+
+
+def test_demo_pictures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    row = DemoRow(*(getattr(ROW, f) for f in ROW.__slots__[:-1]), draw=lambda f: f.subplots())
+    monkeypatch.setattr(demo, "rows", lambda quick: [row])
+    assert run("demo", "--plot", tmp_path) == 0
+    assert (tmp_path / "name.png").is_file()
+    assert str(tmp_path / "name.png") in capsys.readouterr().out
+
+
+def test_demo_pictures_without_matplotlib(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr(demo, "rows", lambda quick: pytest.fail("worked before it checked"))
+    assert run("demo", "--plot", tmp_path) == 1
+    assert capsys.readouterr().err == (
+        'lowapprox demo: pictures need matplotlib; install it with pip install "lowapprox[plot]"\n'
+    )
+
+
+@pytest.mark.parametrize("form", ["npy", "npz", "sparse"])
+def test_svd_by_rank(
+    form: str, matrix: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / ("a.npy" if form == "npy" else "a.npz")
+    if form == "npy":
+        np.save(file, matrix)
+    elif form == "npz":
+        np.savez(file, anything=matrix)
+    else:
+        scipy.sparse.save_npz(file, scipy.sparse.csr_array(matrix))
+    before = file.read_bytes()
+    assert run("svd", file, "--rank", 4, "--seed", 0) == 0
+    assert file.read_bytes() == before
+    out = np.load(tmp_path / "a.svd.npz")
+    assert out["U"].shape == (30, 4)
+    assert error(matrix, product(out["U"], out["s"], out["Vh"])) == pytest.approx(
+        float(out["error"]), rel=1e-6
+    )
+    printed = capsys.readouterr().out
+    assert "SVDResult(U=(30, 4)" in printed
+    assert str(tmp_path / "a.svd.npz") in printed
+
+
+def test_svd_by_tolerance_centred(matrix: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", matrix + 5.0)
+    out = tmp_path / "b.npz"
+    assert run("svd", tmp_path / "a.npy", "--tol", 0.01, "--center", "--out", out) == 0
+    result = np.load(out)
+    centred = matrix - matrix.mean(axis=0)
+    gap = error(centred, product(result["U"], result["s"], result["Vh"]))
+    assert gap <= 0.01 * np.linalg.norm(centred)
+    np.testing.assert_allclose(result["mean"], (matrix + 5.0).mean(axis=0))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "message"),
+    [
+        ("a.txt", b"1 2", ["--rank", 1], "`file` must end in .npy or .npz"),
+        ("a.npy", None, ["--rank", 1], "a.npy"),
+        ("a.npy", b"", ["--rank", 1], "`file` cannot be read"),
+        ("a.npy", b"garbage", ["--rank", 1], "`file` cannot be read"),
+        ("a.npz", b"PK\x03\x04garbage", ["--rank", 1], "`file` cannot be read"),
+        ("a.npy", np.ones((3, 2)), [], "`rank`"),
+        ("a.npy", np.ones((3, 2)), ["--rank", 3], "`rank` must lie in [1, 2]"),
+        ("a.npy", np.full((3, 2), np.nan), ["--rank", 1], "finite"),
+        ("a.npy", np.ones(3), ["--rank", 1], "2 dimensions"),
+        ("a.npz", {"a": np.ones((2, 2)), "b": np.ones((2, 2))}, ["--rank", 1], "one array, got 2"),
+        ("a.npy", np.ones((3, 2)), ["--rank", 1, "--seed", -1], "`rng`"),
+    ],
+)
+def test_svd_that_cannot_work(
+    name: str,
+    content: Any,
+    options: list[Any],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / name
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif isinstance(content, dict):
+        np.savez(file, **content)
+    elif content is not None:
+        np.save(file, content)
+    assert run("svd", file, *options) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("lowapprox svd: ")
+    assert message in err
+    assert not list(tmp_path.glob("*.svd.npz"))
+
+
+def test_pickled_arrays_are_not_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "a.npy", np.array([[{}]], dtype=object), allow_pickle=True)
+    assert run("svd", tmp_path / "a.npy", "--rank", 1) == 1
+    assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_bench_from_a_checkout(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def call(command: list[str], cwd: Path) -> int:
+        calls.append((command, cwd))
+        return code
+
+    monkeypatch.setattr(subprocess, "call", call)
+    assert run("bench", "svd", "--repeat", "3") == code
+    root = Path(lowapprox.__file__).resolve().parents[1]
+    assert calls == [([sys.executable, "-m", "benchmarks.peers", "svd", "--repeat", "3"], root)]
+
+
+def test_bench_from_a_wheel(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "__file__", str(tmp_path / "lowapprox" / "cli.py"))
+    assert run("bench") == 1
+    assert "checkout" in capsys.readouterr().err
