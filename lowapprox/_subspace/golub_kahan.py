@@ -59,6 +59,8 @@ class GolubKahan:
         Expected dimension; the buffers grow past it.
     """
 
+    step_passes = 2
+
     def __init__(
         self, op: MatrixLike, block: int, long: LongSide, gen: np.random.Generator, capacity: int
     ) -> None:

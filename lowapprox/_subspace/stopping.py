@@ -4,16 +4,61 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
+from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.rng import standard_normal
-from lowapprox._subspace.golub_kahan import GolubKahan, Ritz
+from lowapprox._core.typing import Array
+from lowapprox._subspace.golub_kahan import Ritz
 
-__all__ = ["FrobeniusRule", "RankRule", "SpectralRule", "StoppingRule", "Verdict", "grow"]
+__all__ = [
+    "FrobeniusRule",
+    "KrylovSpace",
+    "RankRule",
+    "SpectralRule",
+    "StoppingRule",
+    "Verdict",
+    "grow",
+]
 
 _SETTLED = 0.02  # residual over value at which the wanted triplets count as found, in tol mode
 _RESTARTS = 50
+
+
+class KrylovSpace(Protocol):
+    """What the rules and the driver need of a growing space (Golub-Kahan or Lanczos)."""
+
+    op: MatrixLike
+    gen: np.random.Generator
+    size: int
+    passes: int
+    step_passes: int
+
+    @property
+    def width(self) -> int:
+        """Columns of the next step."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the projected matrix holds all of A."""
+
+    @property
+    def energy(self) -> float:
+        """Squared Frobenius norm of the projected matrix."""
+
+    def step(self) -> None:
+        """Add one block."""
+
+    def ritz(self) -> Ritz:
+        """Triplets of the projected matrix."""
+
+    def restart(self, ritz: Ritz, keep: int) -> None:
+        """Shrink to the leading Ritz vectors."""
+
+    def complement_product(self, X: Array) -> Array:
+        """Return the product with what the projection leaves of A."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +78,11 @@ class StoppingRule:
     next_look: int
     _seen: tuple[int, float] | None = field(default=None, init=False)
 
-    def due(self, gk: GolubKahan) -> bool:
+    def due(self, gk: KrylovSpace) -> bool:
         """Tell whether to look now."""
         return gk.size >= self.next_look
 
-    def judge(self, gk: GolubKahan, ritz: Ritz) -> Verdict:
+    def judge(self, gk: KrylovSpace, ritz: Ritz) -> Verdict:
         """Compare with the target."""
         raise NotImplementedError
 
@@ -65,7 +110,7 @@ class RankRule(StoppingRule):
     level: float
     floor: float
 
-    def judge(self, gk: GolubKahan, ritz: Ritz) -> Verdict:
+    def judge(self, gk: KrylovSpace, ritz: Ritz) -> Verdict:
         size = min(self.rank, gk.size)
         value = float(ritz.residuals[:size].max())
         target = float(max(self.level * ritz.s[size - 1], self.floor * ritz.s[0]))
@@ -88,7 +133,7 @@ class FrobeniusRule(StoppingRule):
     level: float
     floor: float
 
-    def due(self, gk: GolubKahan) -> bool:
+    def due(self, gk: KrylovSpace) -> bool:
         if gk.size < self.next_look:
             return False
         if gk.size >= self.cap or not self._identity(gk):
@@ -96,7 +141,7 @@ class FrobeniusRule(StoppingRule):
         assert self.fro2 is not None
         return self.fro2 - gk.energy <= (0.98 * self.tol) ** 2 * self.fro2
 
-    def judge(self, gk: GolubKahan, ritz: Ritz) -> Verdict:
+    def judge(self, gk: KrylovSpace, ritz: Ritz) -> Verdict:
         outside2 = self._outside(gk)
         total2 = float((ritz.s**2).sum()) + outside2
         left2 = outside2 + np.append(np.cumsum((ritz.s**2)[::-1])[::-1][1:], 0.0)
@@ -115,10 +160,10 @@ class FrobeniusRule(StoppingRule):
         error = float(np.sqrt(left2[size - 1]))
         return Verdict(bool(capped) or gk.exhausted, size, error, float(np.sqrt(goal2)))
 
-    def _identity(self, gk: GolubKahan) -> bool:
+    def _identity(self, gk: KrylovSpace) -> bool:
         return self.fro2 is not None and self.tol >= 3.0 * np.sqrt(gk.op.eps)
 
-    def _outside(self, gk: GolubKahan) -> float:
+    def _outside(self, gk: KrylovSpace) -> float:
         """Return the energy of A outside the space."""
         if gk.exhausted:
             return 0.0
@@ -140,7 +185,7 @@ class SpectralRule(StoppingRule):
     level: float
     floor: float
 
-    def judge(self, gk: GolubKahan, ritz: Ritz) -> Verdict:
+    def judge(self, gk: KrylovSpace, ritz: Ritz) -> Verdict:
         goal = self.tol * float(ritz.s[0])
         known = ritz.s + (0.0 if gk.exhausted else ritz.residuals)
         small = np.flatnonzero(known <= goal)
@@ -159,7 +204,7 @@ class SpectralRule(StoppingRule):
 
 
 def grow(
-    gk: GolubKahan,
+    gk: KrylovSpace,
     rule: StoppingRule,
     *,
     max_dim: int,
@@ -179,7 +224,7 @@ def grow(
     while True:
         gk.step()
         steps += 1
-        spent = gk.exhausted or (max_passes is not None and gk.passes + 2 > max_passes)
+        spent = gk.exhausted or (max_passes is not None and gk.passes + gk.step_passes > max_passes)
         width = gk.width
         full = gk.size + 2 * width > max_dim
         if not (spent or full or rule.due(gk)):

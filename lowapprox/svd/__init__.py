@@ -2,6 +2,7 @@
 
 from lowapprox.svd.cholesky import PivotedCholeskyResult, rp_cholesky
 from lowapprox.svd.cur import CURResult, cur
+from lowapprox.svd.eigh import EighResult, randomized_eigh
 from lowapprox.svd.estimates import ErrorEstimate, estimate_error
 from lowapprox.svd.interpolative import InterpolativeResult, interpolative
 from lowapprox.svd.nystrom import NystromResult, nystrom
@@ -10,6 +11,7 @@ from lowapprox.svd.result import SVDResult
 
 __all__ = [
     "CURResult",
+    "EighResult",
     "ErrorEstimate",
     "InterpolativeResult",
     "NystromResult",
@@ -19,6 +21,7 @@ __all__ = [
     "estimate_error",
     "interpolative",
     "nystrom",
+    "randomized_eigh",
     "randomized_svd",
     "rp_cholesky",
 ]

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 
 import numpy as np
 
+from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.threads import blas_threads
 from lowapprox._subspace.golub_kahan import GolubKahan
 from lowapprox._subspace.longside import KeptSide, PassingSide
@@ -18,7 +19,7 @@ from lowapprox._subspace.stopping import (
 )
 from lowapprox.svd._methods import Factors, Task
 
-__all__ = ["block_size", "krylov"]
+__all__ = ["affordable_dim", "block_size", "krylov", "stopping_rule"]
 
 
 def krylov(task: Task) -> Factors:
@@ -26,11 +27,11 @@ def krylov(task: Task) -> Factors:
     op = task.op
     m, n = op.shape
     width = block_size(task)
-    rule = _rule(task, width)
+    rule = stopping_rule(task, width)
     expected = min(n, max(4 * task.cap, task.cap + 10 * width, 2 * task.cap + 64))
     if task.rank is None:
         expected = min(n, 16 * width)
-    max_dim = max(expected, _affordable_dim(task))
+    max_dim = max(expected, affordable_dim(op, m + n))
     # Tall sparse matrices and operators: U would outweigh everything else.
     passing = op.kind != "dense" and m >= 3 * n and task.accuracy != "full"
     side = PassingSide(op, task.gen) if passing else KeptSide(op, task.gen, expected)
@@ -74,7 +75,8 @@ def block_size(task: Task) -> int:
     return min(width, *op.shape)
 
 
-def _rule(task: Task, width: int) -> StoppingRule:
+def stopping_rule(task: Task, width: int) -> StoppingRule:
+    """Rule for what the task asks."""
     first = min(task.cap + max(width, task.oversample or 0), *task.op.shape)
     if task.tol is None:
         return RankRule(first, task.cap, task.level, task.floor)
@@ -85,12 +87,11 @@ def _rule(task: Task, width: int) -> StoppingRule:
     return FrobeniusRule(width, task.tol, task.fro2, task.cap, task.level, task.floor)
 
 
-def _affordable_dim(task: Task) -> int:
-    """Dimension at which the bases take a quarter of the memory of the matrix."""
-    op = task.op
+def affordable_dim(op: MatrixLike, length: int) -> int:
+    """Dimension at which bases of vectors of that length take a quarter of the matrix's memory."""
     m, n = op.shape
     item = op.dtype.itemsize
     if op.kind == "operator":
         return 0
     stored = m * n * item if op.kind == "dense" else int(op.stored().shape[0]) * (item + 4)
-    return int(0.25 * stored / (item * (m + n)))
+    return int(0.25 * stored / (item * length))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lowapprox._core.progress import Progress
     from lowapprox._core.typing import RNGInput
 
-__all__ = ["randomized_svd"]
+__all__ = ["checked_target", "randomized_svd", "warn_unmet"]
 
 _METHODS = ("auto", "krylov", "subspace", "single_pass", "gram", "direct")
 _SIGNS = ("auto", "u", "v", "none")
@@ -145,7 +145,7 @@ def randomized_svd(
     """
     start = time.perf_counter()
     op = as_matrix(A)
-    rank, tol = _checked_target(rank, tol, norm, op.shape)
+    rank, tol = checked_target(rank, tol, norm, op.shape)
     method = checked_choice(method, "method", _METHODS)
     accuracy = checked_choice(accuracy, "accuracy", tuple(LEVELS))
     sign = checked_choice(sign, "sign", _SIGNS)
@@ -183,7 +183,7 @@ def randomized_svd(
     certificate = certify_factors(task, factors, certify)
     converged = factors.converged and not certificate.missed
     if not converged:
-        _warn(factors, certificate.missed)
+        warn_unmet(factors, certificate.missed)
     U, V = (factors.V, factors.U) if wide else (factors.U, factors.V)
     if sign != "none":
         side = ("u" if wide else "v") if sign == "auto" else sign
@@ -217,9 +217,10 @@ def randomized_svd(
     )
 
 
-def _checked_target(
+def checked_target(
     rank: Any, tol: Any, norm: str, shape: tuple[int, int]
 ) -> tuple[int | None, float | None]:
+    """Check what is asked for; at least one of the two comes back."""
     checked_choice(norm, "norm", ("fro", "spectral", "residual"))
     if rank is None and tol is None:
         raise InputError("`rank` or `tol` must be given, got neither")
@@ -295,7 +296,8 @@ def _times_power(x: Any, exponent: int) -> Any:
     return (x * 2.0**half) * 2.0 ** (exponent - half)
 
 
-def _warn(factors: Factors, missed: bool) -> None:
+def warn_unmet(factors: Factors, missed: bool) -> None:
+    """Warn the caller of a public function that its criterion was not met."""
     s = factors.s
     worst = float(factors.residuals.max() / s[0]) if s.size and s[0] > 0 else 0.0
     cause = (
