@@ -95,7 +95,8 @@ def require_figure() -> type:
         raise MissingDependencyError(
             'pictures need matplotlib; install it with pip install "lowapprox[plot]"'
         ) from exc
-    return Figure
+    figure: type = Figure
+    return figure
 
 
 def _cells(row: DemoRow) -> tuple[str, ...]:
