@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -151,6 +152,13 @@ def test_metadata_agrees_with_the_package() -> None:
 def test_citation_and_changelog_agree_with_the_version() -> None:
     assert f"version: {lowapprox.__version__}" in (ROOT / "CITATION.cff").read_text()
     assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_two_commands_of_the_readme() -> None:
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert lines.count("pip install uv && uv run lowapprox demo") == 1
+    tests = [line for line in lines if re.match("pip install uv && uv run .*pytest", line)]
+    assert tests == ["pip install uv && uv run --group test pytest"]  # what .ci/run reads
 
 
 def test_type_marker_is_there() -> None:
