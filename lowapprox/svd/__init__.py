@@ -8,6 +8,7 @@ from lowapprox.svd.interpolative import InterpolativeResult, interpolative
 from lowapprox.svd.nystrom import NystromResult, nystrom
 from lowapprox.svd.randomized import randomized_svd
 from lowapprox.svd.result import SVDResult
+from lowapprox.svd.streaming import StreamingSVD
 
 __all__ = [
     "CURResult",
@@ -17,6 +18,7 @@ __all__ = [
     "NystromResult",
     "PivotedCholeskyResult",
     "SVDResult",
+    "StreamingSVD",
     "cur",
     "estimate_error",
     "interpolative",

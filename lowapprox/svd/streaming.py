@@ -1,0 +1,454 @@
+"""Truncated SVD of a matrix that is seen once, in blocks of rows or as a sum of updates."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from lowapprox._core.checks import checked_int
+from lowapprox._core.errors import InputError, InputTypeError
+from lowapprox._core.matrix import MatrixLike, as_matrix
+from lowapprox._core.rng import as_generator, draw_key
+from lowapprox._core.typing import MatrixInput, RNGInput
+from lowapprox._core.views import normalize
+from lowapprox.sketching import Gaussian, SparseSign
+from lowapprox.sketching.operators import SketchOperator
+from lowapprox.svd.result import SVDResult
+from lowapprox.svd.signs import fix_signs
+from lowapprox.svd.skeleton import scaled
+
+__all__ = ["StreamingSVD"]
+
+Host: TypeAlias = np.ndarray[Any, Any]
+
+_PROBES = 10
+_ANY_ROWS = 2**62  # operators for a number of rows that is not known
+_BLOCK_BYTES = 16 << 20
+_SMALL_RUN = 1024  # rows that short blocks are collected in
+_SPARSE_FROM = 32  # smaller sketches are Gaussian: few signs coincide too often
+
+
+class StreamingSVD:
+    r"""Truncated SVD in one pass, from linear sketches that add and merge.
+
+    Feed blocks of rows with `partial_fit`, in any order and partition; add changes with `update`;
+    add the sketches of other rows, made elsewhere, with `merge`. `result` may be called at any
+    time, and the stream goes on.
+
+    Parameters
+    ----------
+    n_cols : int
+        Number of columns of the matrix. The number of rows need not be known.
+    rank : int
+        Number of singular triplets, in [1, n_cols].
+    rng : None, int, SeedSequence, BitGenerator or Generator
+        Source of the key of the random maps; a Generator is advanced once. Streams that are to be
+        merged need the same key: make them with the same int.
+
+    Attributes
+    ----------
+    n_cols, rank : int
+    key : tuple of int
+        Determines the random maps.
+    n_rows : int
+        Number of rows so far: one more than the largest row index. Rows that were not given
+        count as zeros.
+
+    Raises
+    ------
+    InputError
+        If `n_cols` or `rank` is out of range.
+
+    Notes
+    -----
+    The method of three sketches [1]_. With ``c = 4 rank + 1`` and ``s = 2 c + 1`` it keeps
+    ``A Omega^H`` (n_rows, c), ``Upsilon A`` (c, n_cols) and ``Phi A Psi^H`` (s, s), and for the
+    error ``Theta A`` (10, n_cols). The maps are functions of the key and of the index of a row or
+    column, so that the sketch of a matrix does not depend on the order and the partition of its
+    rows, up to rounding. The expected error with k < c directions in the sketch is
+
+    .. math:: E ||A - A_{k}||_F^2 \le \frac{s-1}{s-c-1}
+              \min_{\rho < c-1} \frac{c+\rho-1}{c-\rho-1} \tau_{\rho+1}^2
+
+    before truncation to `rank`, for Gaussian maps, where ``tau_j^2`` is the sum of the squared
+    singular values from the j-th on. Sketches of 32 or more rows use sparse signs instead.
+
+    A block of b rows costs O(b n_cols) operations (times 8 for each of the three sparse maps, times
+    10 for the error) for dense rows; its entries are read a few times while they are in the cache.
+    Memory is ``n_rows c + n_cols (c + 10) + s^2`` numbers: only the first grows. `result` costs
+    O((n_rows + n_cols) c^2 + s^2 c) and further memory of ``(n_rows + n_cols) rank`` numbers.
+
+    References
+    ----------
+    .. [1] J. A. Tropp, A. Yurtsever, M. Udell, V. Cevher (2019), "Streaming low-rank matrix
+       approximation with an application to scientific simulation", arXiv:1902.08651.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowapprox.svd import StreamingSVD
+    >>> A = np.outer(np.arange(1.0, 101.0), np.ones(30))
+    >>> stream = StreamingSVD(30, 2, rng=0)
+    >>> for i in range(0, 100, 25):
+    ...     _ = stream.partial_fit(A[i : i + 25])
+    >>> result = stream.result()
+    >>> bool(abs(result.s[0] - np.linalg.norm(A)) < 1e-12 * np.linalg.norm(A))
+    True
+    """
+
+    def __init__(self, n_cols: int, rank: int, *, rng: RNGInput = None) -> None:
+        self.n_cols = checked_int(n_cols, "n_cols", 1)
+        self.rank = checked_int(rank, "rank", 1, self.n_cols)
+        self.key = draw_key(as_generator(rng))
+        c = 4 * self.rank + 1
+        s = 2 * c + 1
+        self._range_map = self._operator(0, c, self.n_cols)  # Omega
+        self._corange_map = self._operator(1, c, _ANY_ROWS)  # Upsilon
+        self._core_maps = self._operator(2, s, _ANY_ROWS), self._operator(3, s, self.n_cols)
+        self._error_map = Gaussian(_PROBES, _ANY_ROWS, rng=self._seed(4))
+        self._range = _RowStore(c)
+        self._corange: Host = np.zeros((c, self.n_cols))
+        self._core: Host = np.zeros((s, s))
+        self._error: Host = np.zeros((_PROBES, self.n_cols))
+        self._dtype: np.dtype[Any] | None = None
+        self._norm: float | None = 0.0  # |A|_F, unknown after an update
+
+    def _seed(self, stream: int) -> np.random.SeedSequence:
+        return np.random.SeedSequence(self.key, spawn_key=(stream,))
+
+    def _operator(self, stream: int, m: int, n: int) -> SketchOperator:
+        kind = SparseSign if m >= _SPARSE_FROM else Gaussian
+        return kind(m, n, rng=self._seed(stream))
+
+    def __repr__(self) -> str:
+        key = f"0x{self.key[1]:016x}{self.key[0]:016x}"
+        return f"StreamingSVD({self.n_cols}, {self.rank}, n_rows={self.n_rows}, key={key})"
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows so far."""
+        return self._range.stop
+
+    def partial_fit(self, rows: MatrixInput, row_start: int | None = None) -> StreamingSVD:
+        """Add rows that have not been seen.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray or scipy.sparse array, shape (b, n_cols)
+            Blocks of many rows are faster than single ones.
+        row_start : int, optional
+            Index of the first of them in the matrix; by default they follow the last row so far.
+
+        Returns
+        -------
+        StreamingSVD
+            This object.
+
+        Raises
+        ------
+        InputError
+            If a row has been seen (use `update` to add to it), the width is not `n_cols`, or an
+            entry is NaN or infinite.
+        InputTypeError
+            If `rows` is no NumPy array or scipy.sparse array of numbers.
+        """
+        start = self.n_rows if row_start is None else checked_int(row_start, "row_start", 0)
+        op, norm = self._checked(rows, "rows", start)
+        if self._range.overlaps(start, start + op.shape[0]):
+            raise InputError(
+                f"`rows` must be new, got rows {start} to {start + op.shape[0] - 1}, of which some "
+                "have been seen; use `update` to add to them"
+            )
+        self._add(op, start)
+        if self._norm is not None:
+            self._norm = float(np.hypot(self._norm, norm))
+        return self
+
+    def update(self, delta: MatrixInput, row_start: int = 0) -> StreamingSVD:
+        """Add a matrix to the one seen so far.
+
+        Parameters
+        ----------
+        delta : numpy.ndarray or scipy.sparse array, shape (b, n_cols)
+            What is added to the rows from `row_start` on. Rows not seen before count as zeros.
+        row_start : int, default 0
+
+        Returns
+        -------
+        StreamingSVD
+            This object.
+
+        Raises
+        ------
+        InputError
+            If the width is not `n_cols`, or an entry is NaN or infinite.
+        InputTypeError
+            If `delta` is no NumPy array or scipy.sparse array of numbers.
+        """
+        start = checked_int(row_start, "row_start", 0)
+        op, _ = self._checked(delta, "delta", start)
+        self._add(op, start)
+        self._norm = None
+        return self
+
+    def merge(self, other: StreamingSVD) -> StreamingSVD:
+        """Add what another stream has seen of other rows of the same matrix.
+
+        Parameters
+        ----------
+        other : StreamingSVD
+            With the same `n_cols`, `rank` and `key`; it is not changed.
+
+        Returns
+        -------
+        StreamingSVD
+            This object.
+
+        Raises
+        ------
+        InputError
+            If the parameters differ, or both have seen the same row: give the shards disjoint
+            ranges by `row_start`.
+        InputTypeError
+            If `other` is no StreamingSVD.
+        """
+        if not isinstance(other, StreamingSVD):
+            raise InputTypeError(f"`other` must be a StreamingSVD, got {type(other).__name__}")
+        for name in ("n_cols", "rank", "key"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                raise InputError(f"`other` must have {name}={mine}, got {theirs}")
+        for start, rows in other._range:
+            if self._range.overlaps(start, start + rows.shape[0]):
+                raise InputError(
+                    f"`other` must have seen other rows, got rows {start} to "
+                    f"{start + rows.shape[0] - 1} that both have; shards need disjoint `row_start`"
+                )
+        for start, rows in other._range:
+            self._range.add(start, rows)
+        self._corange = self._corange + other._corange
+        self._core = self._core + other._core
+        self._error = self._error + other._error
+        self._dtype = _common(self._dtype, other._dtype)
+        if self._norm is None or other._norm is None:
+            self._norm = None
+        else:
+            self._norm = float(np.hypot(self._norm, other._norm))
+        return self
+
+    def _checked(self, rows: MatrixInput, name: str, start: int) -> tuple[MatrixLike, float]:
+        """Return the rows and their norm."""
+        op = as_matrix(rows, name)
+        if op.kind == "operator" or op.xp is not np:
+            raise InputTypeError(
+                f"`{name}` must be a NumPy or scipy.sparse array, got {type(rows).__name__}"
+            )
+        if op.shape[1] != self.n_cols:
+            raise InputError(f"`{name}` must have {self.n_cols} columns, got shape {op.shape}")
+        if start + op.shape[0] > _ANY_ROWS:
+            raise InputError(f"`row_start` must be less than 2**62, got {start}")
+        _, exponent, fro2 = normalize(op, name)
+        return op, float(np.ldexp(np.sqrt(fro2 or 0.0), exponent))
+
+    def _add(self, op: MatrixLike, start: int) -> None:
+        self._dtype = _common(self._dtype, op.dtype)
+        if op.dtype.kind == "c" and self._core.dtype.kind != "c":
+            self._corange = self._corange.astype(np.complex128)
+            self._core = self._core.astype(np.complex128)
+            self._error = self._error.astype(np.complex128)
+        source = op.csr if op.kind == "sparse" else op.source  # type: ignore[attr-defined]
+        left, right = self._core_maps
+        step = max(256, _BLOCK_BYTES // (24 * self._core.shape[0]))
+        for i in range(0, op.shape[0], step):
+            block = source[i : i + step]
+            self._corange_map.apply_rows(block, start + i, self._corange)
+            left.apply_rows((right @ block.T).T, start + i, self._core)
+            self._error_map.apply_rows(block, start + i, self._error)
+            self._range.add(start + i, (self._range_map @ block.T).T)
+
+    def result(self) -> SVDResult:
+        """Compute the truncated SVD of what has been seen.
+
+        Returns
+        -------
+        SVDResult
+            With ``min(rank, n_rows, n_cols)`` triplets. Its `error` is an estimate from 10
+            Gaussian products (unbiased for the square), as are the `residuals`, all equal to it:
+            none exceeds the error. `fro_norm` is exact as long as `update` was not used.
+        """
+        dtype = np.dtype(np.float64) if self._dtype is None else self._dtype
+        m, n = self.n_rows, self.n_cols
+        k = min(self.rank, m, n)
+        exponent = int(np.frexp(np.abs(self._corange).max(initial=0.0))[1])
+        left, right = self._core_maps
+        tall = _Tall(self._range, exponent, left, min(m, n), dtype)
+        rows = _RowStore(self._corange.shape[0])
+        rows.add(0, self._corange.conj().T)
+        wide = _Tall(rows, exponent, right, min(m, n), np.dtype(np.float64))
+        core = tall.pinv @ scaled(self._core, -exponent) @ wide.pinv.conj().T
+        W, s, Zh = np.linalg.svd(core, full_matrices=False)
+        found = min(k, s.size)
+        s = np.append(s[:found], np.zeros(k - found))
+        host = as_matrix(np.zeros((1, 1), dtype))
+        U = _completed(tall.times(W[:, :found], m), k)
+        V = _completed(wide.times(Zh[:found].conj().T, n), k)
+        U, V = fix_signs(host, host.from_numpy(U), host.from_numpy(V), "v" if m >= n else "u")
+        seen = np.zeros((_PROBES, k), np.result_type(dtype, np.float64))
+        self._error_map.apply_rows(U, 0, seen)
+        probes = scaled(self._error, -exponent)
+        error = scaled(float(np.linalg.norm(probes - (seen * s) @ V.conj().T)), exponent)
+        estimate = scaled(float(np.linalg.norm(probes)), exponent)
+        limit = max(m, n) * host.eps * s[:1]
+        return SVDResult(
+            U=U,
+            s=scaled(s, exponent).astype(U.real.dtype),
+            Vh=V.conj().T,
+            rank=int((s > limit).sum()),
+            error=error,
+            error_kind="estimate",
+            residuals=np.full(k, error),
+            converged=True,
+            passes=1,
+            matvecs=2 * self._corange.shape[0] + self._core.shape[0] + _PROBES,
+            info={
+                "method": "three sketches",
+                "sketch_size": self._corange.shape[0],
+                "core_size": self._core.shape[0],
+                "fro_norm_kind": "estimate" if self._norm is None else "exact",
+            },
+            fro_norm=estimate if self._norm is None else self._norm,
+        )
+
+
+class _RowStore:
+    """Rows of a tall matrix by global index, in disjoint runs."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self._starts: list[int] = []
+        self._buffers: list[Host] = []  # may have room at the end
+        self._sizes: list[int] = []
+
+    def __iter__(self) -> Iterator[tuple[int, Host]]:
+        for start, buffer, size in zip(self._starts, self._buffers, self._sizes, strict=True):
+            yield start, buffer[:size]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Double precision, complex if a row is."""
+        return np.result_type(np.float64, *self._buffers)
+
+    @property
+    def stop(self) -> int:
+        """One more than the largest index."""
+        return self._starts[-1] + self._sizes[-1] if self._starts else 0
+
+    def overlaps(self, start: int, stop: int) -> bool:
+        """Tell whether a row in the range is there."""
+        i = bisect_right(self._starts, stop - 1) - 1
+        return start < stop and i >= 0 and self._starts[i] + self._sizes[i] > start
+
+    def add(self, start: int, rows: Host) -> None:
+        """Add rows to those that are there, and insert the others."""
+        done = 0
+        while done < rows.shape[0]:
+            done += self._add_some(start + done, rows[done:])
+
+    def _add_some(self, start: int, rows: Host) -> int:
+        i = bisect_right(self._starts, start) - 1
+        after = self._starts[i + 1] if i + 1 < len(self._starts) else start + rows.shape[0]
+        count = int(min(rows.shape[0], after - start))
+        offset = start - self._starts[i] if i >= 0 else -1
+        if i >= 0:
+            buffer, size = self._buffers[i], self._sizes[i]
+            dtype = np.result_type(buffer, rows)
+            if offset < size:
+                count = int(min(count, size - offset))
+                self._buffers[i] = buffer = buffer.astype(dtype, copy=False)
+                buffer[offset : offset + count] += rows[:count]
+                return count
+            if offset == size < buffer.shape[0]:
+                count = int(min(count, buffer.shape[0] - size))
+                self._buffers[i] = buffer = buffer.astype(dtype, copy=False)
+                buffer[size : size + count] = rows[:count]
+                self._sizes[i] += count
+                return count
+            follows = offset == size
+        else:
+            follows = start == 0
+        capacity = max(count, _SMALL_RUN) if follows else count
+        fresh = np.empty((capacity, rows.shape[1]), rows.dtype)
+        fresh[:count] = rows[:count]
+        self._starts.insert(i + 1, start)
+        self._buffers.insert(i + 1, fresh)
+        self._sizes.insert(i + 1, count)
+        return count
+
+
+class _Tall:
+    """Orthonormal basis ``Q = Y T M`` of the columns of a tall matrix, never formed.
+
+    A sketch ``S Y`` gives T, such that ``Y T`` is well conditioned whatever Y; one Cholesky
+    factorization of its Gram matrix does the rest.
+
+    Attributes
+    ----------
+    pinv : numpy.ndarray, shape (r, s)
+        ``(S Q)^+``.
+    """
+
+    def __init__(
+        self, store: _RowStore, exponent: int, S: SketchOperator, most: int, dtype: np.dtype[Any]
+    ) -> None:
+        self._store, self._exponent = store, exponent
+        sketch: Host = np.zeros((S.shape[0], store.width), store.dtype)
+        for start, rows in self._blocks():
+            S.apply_rows(rows, start, sketch)
+        W, s, Xh = np.linalg.svd(sketch, full_matrices=False)
+        noise = 4.0 * np.finfo(dtype).eps * np.sqrt(max(S.shape[0], 1))
+        r = min(most, int((s > noise * s[:1]).sum()))
+        self._T = Xh[:r].conj().T / s[:r]
+        gram = np.zeros((r, r), sketch.dtype)
+        for _, rows in self._blocks():
+            panel = rows @ self._T
+            gram += panel.conj().T @ panel
+        L = np.linalg.cholesky(gram)
+        self._M = np.linalg.inv(L).conj().T
+        self.pinv = L.conj().T @ W[:, :r].conj().T
+
+    def _blocks(self) -> Iterator[tuple[int, Host]]:
+        """Yield double precision blocks, scaled, which fit the cache."""
+        for start, rows in self._store:
+            step = max(256, _BLOCK_BYTES // (64 * self._store.width))
+            for i in range(0, rows.shape[0], step):
+                part = rows[i : i + step]
+                wide = part.astype(np.result_type(part, np.float64), copy=False)
+                yield start + i, scaled(wide, -self._exponent)
+
+    def times(self, coefficients: Host, size: int) -> Host:
+        """Return ``Q @ coefficients`` with `size` rows."""
+        inner = self._M @ coefficients
+        out: Host = np.zeros((size, inner.shape[1]), inner.dtype)
+        for start, rows in self._blocks():
+            out[start : start + rows.shape[0]] = (rows @ self._T) @ inner
+        return out
+
+
+def _completed(Q: Host, k: int) -> Host:
+    """Append orthonormal columns until there are k."""
+    missing = k - Q.shape[1]
+    if missing == 0:
+        return Q
+    fresh: Host = as_generator(0).standard_normal((Q.shape[0], missing))
+    for _ in range(2):
+        fresh = np.linalg.qr(fresh - Q @ (Q.conj().T @ fresh))[0]
+    return np.concatenate([Q, fresh], axis=1)
+
+
+def _common(a: np.dtype[Any] | None, b: np.dtype[Any] | None) -> np.dtype[Any] | None:
+    if a is None or b is None:
+        return a or b
+    return np.result_type(a, b)
