@@ -58,16 +58,18 @@ def add_signed_csr(
     start: Any,
     key0: Any,
     key1: Any,
-    bounds: Any,
     k: Any,
     acc: Any,
 ) -> None:
-    """Add the sparse rows rows[0] to rows[1], with random signs, to the rows of block k of acc."""
-    size = np.uint64(bounds[k + 1] - bounds[k])
+    """Add the sparse rows rows[0] to rows[1], with random signs, to rows of acc.
+
+    `acc` is the block k of the result.
+    """
+    size = np.uint64(acc.shape[0])
     for i in range(rows[0], rows[1]):
         state = _row_state(np.uint64(start) + np.uint64(i), key0, key1)
         word = _mix(state + np.uint64(k + 1) * _GOLDEN)
-        target = acc[bounds[k] + np.int64(((word >> _S32) * size) >> _S32)]
+        target = acc[np.int64(((word >> _S32) * size) >> _S32)]
         if word & _ONE:
             for p in range(indptr[i], indptr[i + 1]):
                 target[indices[p]] -= data[p]

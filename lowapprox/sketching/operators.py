@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -15,8 +12,9 @@ from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox._core.matrix import MatrixLike, MatrixView, _Sparse, as_matrix
 from lowapprox._core.rng import as_generator, draw_key
 from lowapprox._core.typing import Array, MatrixInput, RNGInput
+from lowapprox.sketching._partial import CHUNKS, add_partial_sums
 
-__all__ = ["NDArray", "SketchOperator", "chunk_count", "narrowed", "run_tasks", "use_kernels"]
+__all__ = ["NDArray", "SketchOperator", "narrowed", "use_kernels"]
 
 NDArray: TypeAlias = np.ndarray[Any, Any]
 
@@ -26,9 +24,7 @@ _TILE_ENTRIES = 1 << 17  # tiles that are copied stay in the cache
 _TILE_ROWS = 1 << 16
 _SLAB_ROWS = 4096  # single precision never sums more rows than this
 _SLAB_BYTES = 8 << 20
-_CHUNKS = 16  # independent partial sums, the most threads that one product uses
-_PARTIAL_BYTES = 64 << 20
-_PANEL_BYTES = 1 << 20  # an accumulator that stays in the cache of one core
+_PANEL_BYTES = 2 << 20  # an accumulator that stays in the cache of one core
 
 
 class SketchOperator:
@@ -230,33 +226,31 @@ class SketchOperator:
             self._accumulate_dense(np.asarray(source), op.dtype, start, out)
 
     def _accumulate_dense(self, X: NDArray, dtype: np.dtype[Any], start: int, out: NDArray) -> None:
-        # The partition into chunks of rows and panels of columns depends on the shapes only, so
-        # that all thread counts add in the same order.
+        # The partition depends on the shapes only, so that all thread counts add in one order.
         (n, k), m = X.shape, self.shape[0]
         compiled = use_kernels(X.size)
-        bounds = self._chunk_bounds(start, n, chunk_count(out) if compiled else 1)
-        panel = max(64, _PANEL_BYTES // (out.itemsize * m)) if compiled else k
-        copied = panel < k or X.dtype != dtype or not X.flags.c_contiguous
-        wide = np.result_type(dtype, np.float64) if self._real_entries() else out.dtype
-        single = len(bounds) == 2
-        sums = out[None] if single else np.zeros((len(bounds) - 1, m, k), out.dtype)
+        panels = even_slices(k, max(64, _PANEL_BYTES // (out.itemsize * m)) if compiled else k)
+        chunks = min(-(-CHUNKS // len(panels)), n // m) if compiled else 1
+        bounds = self._chunk_bounds(start, n, chunks)
+        copied = len(panels) > 1 or X.dtype != dtype or not X.flags.c_contiguous
 
-        def work(task: tuple[int, int]) -> None:
-            c, j = task
-            cols = slice(j, min(j + panel, k))
-            acc = np.zeros((m, cols.stop - j), wide)
-            for rows in self._tiles(bounds[c], bounds[c + 1], acc.shape[1] if copied else 1, start):
-                tile = np.ascontiguousarray(X[rows, cols], dtype)
+        def compute(chunk: int, p: int, acc: NDArray) -> None:
+            width = acc.shape[1] if copied else 1
+            for rows in self._tiles(bounds[chunk], bounds[chunk + 1], width, start):
+                tile = np.ascontiguousarray(X[rows, panels[p]], dtype)
                 if self._real_entries():  # the parts of complex numbers are columns of their own
                     tile, acc = _real_view(tile), _real_view(acc)
                 self._add_tile(tile, start + rows.start, acc, compiled)
-            sums[c, :, cols] += self._scale() * acc.view(wide)
 
-        tasks = list(itertools.product(range(len(bounds) - 1), range(0, k, panel)))
-        run_tasks(work, tasks, threaded=compiled)
-        if not single:
-            for part in sums:
-                out += part
+        add_partial_sums(
+            compute,
+            out,
+            chunks=len(bounds) - 1,
+            regions=[(slice(None), columns) for columns in panels],
+            dtype=np.result_type(dtype, np.float64) if self._real_entries() else out.dtype,
+            scale=self._scale(),
+            threaded=compiled,
+        )
 
     def _chunk_bounds(self, start: int, n: int, chunks: int) -> list[int]:
         """Split n rows that begin at `start`, at multiples of the granule if not at the ends."""
@@ -366,29 +360,10 @@ def use_kernels(entries: int) -> bool:
     return entries >= _KERNEL_ENTRIES
 
 
-def chunk_count(out: NDArray) -> int:
-    """Return into how many partial sums of this shape a product is split."""
-    return max(1, min(_CHUNKS, _PARTIAL_BYTES // out.nbytes))
-
-
-def run_tasks(work: Callable[[Any], None], tasks: list[Any], *, threaded: bool) -> None:
-    """Run independent tasks, on as many threads as kernels may use."""
-
-    def quiet(task: Any) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):  # infinities and NaN go through
-            work(task)
-
-    workers = 1
-    if threaded:
-        from lowapprox._core.threads import kernel_threads
-
-        workers = min(kernel_threads(), len(tasks))
-    if workers == 1:
-        for task in tasks:
-            quiet(task)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        deque(pool.map(quiet, tasks), maxlen=0)
+def even_slices(n: int, most: int) -> list[slice]:
+    """Split a nonempty range into slices of about equal length, at most `most`."""
+    count = -(-n // most)
+    return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
 
 
 def _times_products(S: NDArray, op: MatrixLike) -> Array:

@@ -10,13 +10,8 @@ import numpy as np
 from lowapprox._core.checks import checked_int
 from lowapprox._core.typing import RNGInput
 from lowapprox.sketching._hash import words
-from lowapprox.sketching.operators import (
-    NDArray,
-    SketchOperator,
-    chunk_count,
-    run_tasks,
-    use_kernels,
-)
+from lowapprox.sketching._partial import CHUNKS, add_partial_sums
+from lowapprox.sketching.operators import NDArray, SketchOperator, use_kernels
 
 __all__ = ["CountSketch", "SparseSign"]
 
@@ -127,20 +122,24 @@ class SparseSign(SketchOperator):
         from lowapprox.sketching.kernels import add_signed_csr
 
         # The blocks of rows of the result are independent; few of them are split further.
-        chunks = min(chunk_count(out), -(-8 // self.zeta))
-        sums = np.zeros((chunks, *out.shape), out.dtype)
-        cuts = np.searchsorted(X.indptr, np.arange(chunks + 1) * (X.nnz / chunks))
-        cuts[0], cuts[-1] = 0, X.shape[0]
-        bounds, key = self._bounds(), self._kernel_key()
+        chunks = max(1, min(-(-CHUNKS // self.zeta), X.nnz // out.size))
+        cuts = np.searchsorted(X.indptr, np.arange(1, chunks) * (X.nnz / chunks))
+        cuts = np.concatenate(([0], cuts, [X.shape[0]]))
+        bounds, (low, high) = self._bounds(), self._kernel_key()
 
-        def work(task: tuple[int, int]) -> None:
-            c, k = task
-            rows = cuts[c : c + 2]
-            add_signed_csr(X.indptr, X.indices, X.data, rows, start, *key, bounds, k, sums[c])
+        def compute(chunk: int, k: int, acc: NDArray) -> None:
+            rows = cuts[chunk : chunk + 2]
+            add_signed_csr(X.indptr, X.indices, X.data, rows, start, low, high, k, acc)
 
-        run_tasks(work, list(itertools.product(range(chunks), range(self.zeta))), threaded=True)
-        for part in sums:
-            out += self._scale() * part
+        add_partial_sums(
+            compute,
+            out,
+            chunks=chunks,
+            regions=[(slice(a, b), slice(None)) for a, b in itertools.pairwise(bounds)],
+            dtype=np.result_type(X.dtype, np.float64),
+            scale=self._scale(),
+            threaded=True,
+        )
 
 
 class CountSketch(SparseSign):
