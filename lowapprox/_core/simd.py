@@ -22,7 +22,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, register_model
 
-__all__ = ["vadd", "vfill", "vload", "vmuladd", "vstore"]
+__all__ = ["vadd", "vdouble", "vfill", "vload", "vmuladd", "vstore"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -102,6 +102,16 @@ def _add(_: Any, v: Any, w: Any) -> Any:
     return v(v, w), codegen
 
 
+def _double(_: Any, v: Any) -> Any:
+    result = _Vector(types.float64, v.count)
+
+    def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        wide = v.dtype == types.float64
+        return args[0] if wide else builder.fpext(args[0], context.get_value_type(result))
+
+    return result(v), codegen
+
+
 def _muladd(_: Any, v: Any, _scalar: Any, w: Any) -> Any:
     def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
         vector = context.get_value_type(v)
@@ -135,6 +145,12 @@ def vfill(scalar: Any, lanes: Any) -> Any:
 def vadd(v: Any, w: Any) -> Any:
     """Return ``v + w``."""
     return v + w
+
+
+@_compiled_as(_double)
+def vdouble(v: Any) -> Any:
+    """Return the vector in double precision."""
+    return v.astype(np.float64)
 
 
 @_compiled_as(_muladd)
