@@ -130,3 +130,46 @@ def low_rank_file(m: int = 100_000, n: int = 2_500, rank: int = 20) -> Path:
         del A
         partial.replace(path)
     return path
+
+
+def power_law_matrix(
+    m: int = 200_000, n: int = 50_000, nnz: int = 10_000_000, *, seed: int = 1
+) -> Any:
+    """Return a CSR matrix of ratings whose row and column counts follow power laws.
+
+    The i-th fullest row has a weight of i^-0.6, the j-th fullest column of j^-0.8, at random
+    places. The ratings 0.5, 1, ..., 5 are a product of rank 8 plus noise.
+    """
+    import scipy.sparse
+
+    path = cache_folder() / f"power-law-{m}x{n}-{nnz}-{seed}.npz"
+    if not path.exists():
+        rng = np.random.default_rng(seed)
+        rows, cols = _power_law_places(m, n, nnz, rng)
+        left, right = rng.standard_normal((m, 8)), rng.standard_normal((n, 8))
+        ratings = 3 + 0.7 * rng.standard_normal(nnz)
+        for i in range(0, nnz, 1 << 20):
+            part = slice(i, i + (1 << 20))
+            ratings[part] += 0.35 * np.vecdot(left[rows[part]], right[cols[part]])
+        values = np.clip(np.round(2 * ratings) / 2, 0.5, 5)
+        A = scipy.sparse.csr_array((values, (rows, cols)), shape=(m, n))
+        partial = path.with_suffix(f".{os.getpid()}.npz")
+        scipy.sparse.save_npz(partial, A, compressed=False)
+        partial.replace(path)
+    return scipy.sparse.load_npz(path)
+
+
+def _power_law_places(m: int, n: int, nnz: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return distinct places (rows, columns), in the order of the rows."""
+    row_law = np.cumsum(np.arange(1.0, m + 1) ** -0.6)
+    col_law = np.cumsum(np.arange(1.0, n + 1) ** -0.8)
+    row_at, col_at = rng.permutation(m), rng.permutation(n)
+    places = np.empty(0, np.int64)
+    while places.size < nnz:
+        count = int(1.2 * (nnz - places.size)) + 100
+        i = np.searchsorted(row_law, row_law[-1] * rng.random(count))
+        j = np.searchsorted(col_law, col_law[-1] * rng.random(count))
+        places = np.union1d(places, row_at[i] * n + col_at[j])
+    places = np.delete(places, rng.choice(places.size, places.size - nnz, replace=False))
+    rows, cols = np.divmod(places, n)
+    return rows.astype(np.int32), cols.astype(np.int32)
