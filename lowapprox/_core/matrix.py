@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from lowapprox._core.csr import csr_products
+from lowapprox._core.csr import KernelProducts, csr_products
 from lowapprox._core.errors import InputError, InputTypeError, NumericalError
 from lowapprox._core.typing import Array, MatrixInput
 
@@ -31,6 +31,7 @@ class MatrixLike:
     shape: tuple[int, int]
     dtype: np.dtype[Any]  # computing precision: float32, float64, complex64 or complex128
     kind: Kind
+    compiled = False  # whether products run on the numba threads, so that BLAS should not
 
     def mat(self, X: Array) -> Array:
         """Return ``A @ X`` for X of shape (n, b)."""
@@ -227,6 +228,7 @@ class _Sparse(MatrixLike):
             csr.sum_duplicates()
         self.csr = csr.astype(self.dtype, copy=False)
         self._products = csr_products(self.csr)
+        self.compiled = isinstance(self._products, KernelProducts)
 
     def mat(self, X: Array) -> Array:
         return self._products.mat(X)
@@ -280,7 +282,7 @@ class _Operator(MatrixLike):
                 f"`A` states dtype {self.dtype}, but a product with it is complex; state a "
                 "complex dtype"
             )
-        out = out.astype(self.dtype, copy=False)
+        out = np.array(out, dtype=self.dtype)  # a copy: an operator may return its own buffer, or X
         if out.shape != (rows, X.shape[1]):
             raise InputError(
                 f"a product with `A` must have shape {(rows, X.shape[1])}, got {out.shape}"
@@ -302,6 +304,7 @@ class MatrixView(MatrixLike):
     def __init__(self, base: MatrixLike) -> None:
         self.base = base
         self.source, self.xp, self.dtype, self.kind = base.source, base.xp, base.dtype, base.kind
+        self.compiled = base.compiled
         self.shape = base.shape
 
     def from_numpy(self, x: np.ndarray[Any, Any], *, real: bool = False) -> Array:

@@ -22,8 +22,9 @@ import numpy as np
 
 from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.typing import Array
+from lowapprox._subspace.algebra import Small, block_algebra
 from lowapprox._subspace.longside import LongSide
-from lowapprox._subspace.orth import Basis, Small, orthonormalize, random_rows, remove_span
+from lowapprox._subspace.orth import Basis, orthonormalize, random_rows, remove_span
 
 __all__ = ["GolubKahan", "Ritz"]
 
@@ -107,12 +108,12 @@ class GolubKahan:
         self._B[:d, d : d + width] += image.coefficients
         self._B[d : d + width, d : d + width] = image.factor.T
         Z = self.long.adjoint_product()
-        Z -= op.from_numpy(image.factor.conj().T) @ self._next
-        Z, _ = remove_span(op, Z, self._V.rows)
+        Z = block_algebra(op).subtract(Z, image.factor.conj().T, self._next)
+        Z, _, gram = remove_span(op, Z, self._V.rows)
         self.size = d + width
         self.top = max(self.top, float(np.abs(image.factor).max(initial=0.0)))
         block = orthonormalize(
-            op, Z, noise[1], self.gen, basis=self._V.rows, limit=n - self._V.size
+            op, Z, noise[1], self.gen, gram=gram, basis=self._V.rows, limit=n - self._V.size
         )
         self.dropped = float(np.hypot(self.dropped, np.hypot(image.dropped, block.dropped)))
         self.matvecs += 2 * width
@@ -149,7 +150,7 @@ class GolubKahan:
 
     def complement_product(self, X: Array) -> Array:
         """Return ``A (I - V V^H) X`` for a panel X of shape (n, p)."""
-        rows, _ = remove_span(self.op, self.op.xp.asarray(X.T, copy=True), self._V.rows)
+        rows, _, _ = remove_span(self.op, self.op.xp.asarray(X.T, copy=True), self._V.rows)
         self.matvecs += X.shape[1]
         self.passes += 1
         return self.op.mat(rows.T)

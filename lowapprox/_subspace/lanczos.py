@@ -20,8 +20,9 @@ import numpy as np
 from lowapprox._core.errors import InputError
 from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.typing import Array
+from lowapprox._subspace.algebra import Small
 from lowapprox._subspace.golub_kahan import Ritz
-from lowapprox._subspace.orth import Basis, Small, orthonormalize, random_rows, remove_span
+from lowapprox._subspace.orth import Basis, orthonormalize, random_rows, remove_span
 
 __all__ = ["Lanczos"]
 
@@ -86,13 +87,14 @@ class Lanczos:
         last = self._V.rows[d - self._coupling.shape[0] : d, :]
         Z = Z - op.from_numpy(inner.T) @ self._next
         Z -= op.from_numpy(self._coupling.conj().T) @ last
-        Z, found = remove_span(op, Z, self._V.rows)
+        Z, found, gram = remove_span(op, Z, self._V.rows)
         self.top = max(self.top, _norm(inner), _norm(self._coupling))
         self._check_symmetry(inner, found)
         self._T[d:stop, d:stop] = (inner + inner.conj().T) / 2.0
-        noise = op.eps * float(np.sqrt(op.shape[0])) * max(self.top, _row_norm(op, Z))
+        left = float(np.sqrt(np.diagonal(gram).real.max(initial=0.0)))
+        noise = op.eps * float(np.sqrt(op.shape[0])) * max(self.top, left)
         block = orthonormalize(
-            op, Z, noise, self.gen, basis=self._V.rows, limit=op.shape[0] - self._V.size
+            op, Z, noise, self.gen, gram=gram, basis=self._V.rows, limit=op.shape[0] - self._V.size
         )
         self.dropped = float(np.hypot(self.dropped, block.dropped))
         self.matvecs += width
@@ -164,9 +166,3 @@ class Lanczos:
 
 def _norm(x: Small) -> float:
     return float(np.abs(x).max(initial=0.0))
-
-
-def _row_norm(op: MatrixLike, Z: Array) -> float:
-    """Largest norm of a row."""
-    squares = op.to_numpy(op.xp.linalg.vecdot(Z, Z)).real
-    return float(np.sqrt(squares.max(initial=0.0)))

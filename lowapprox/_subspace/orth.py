@@ -14,6 +14,7 @@ import numpy as np
 from lowapprox._core.matrix import MatrixLike, set_rows
 from lowapprox._core.rng import standard_normal
 from lowapprox._core.typing import Array
+from lowapprox._subspace.algebra import Small, block_algebra
 
 __all__ = [
     "Basis",
@@ -26,8 +27,6 @@ __all__ = [
 ]
 
 _WELL_CONDITIONED = 30.0
-
-Small = np.ndarray[Any, np.dtype[Any]]
 
 
 class Basis:
@@ -83,7 +82,9 @@ def random_rows(op: MatrixLike, count: int, length: int, gen: np.random.Generato
     return op.from_numpy(standard_normal(gen, (count, length), op.dtype))
 
 
-def remove_span(op: MatrixLike, Z: Array, basis: Array, eta: float = 0.1) -> tuple[Array, Small]:
+def remove_span(
+    op: MatrixLike, Z: Array, basis: Array, eta: float = 0.1
+) -> tuple[Array, Small, Small]:
     """Subtract the part of the rows of `Z` that lies in the span of the orthonormal `basis`.
 
     One sweep of Gram-Schmidt is enough unless it removed much: it is repeated (three times at
@@ -92,20 +93,23 @@ def remove_span(op: MatrixLike, Z: Array, basis: Array, eta: float = 0.1) -> tup
     Returns
     -------
     Z : array, shape (b, n)
+        May overwrite the argument.
     coefficients : numpy.ndarray, shape (b, d)
         ``Z_in = Z_out + coefficients @ basis``.
+    gram : numpy.ndarray, shape (b, b)
+        ``Z_out @ Z_out^H``, which `orthonormalize` can use.
     """
-    dual = _dual(op, basis)
+    algebra = block_algebra(op)
     total: Any = 0.0
     for _ in range(3):
-        H = Z @ dual
-        Z -= H @ basis
-        h = op.to_numpy(H)
-        total = total + h
-        left = np.sqrt(np.maximum(op.to_numpy(op.xp.linalg.vecdot(Z, Z)).real, 0.0))
-        if not np.any(np.abs(h).max(axis=1, initial=0.0) > eta * left):
+        H = algebra.inner(Z, basis)
+        Z = algebra.subtract(Z, H, basis)
+        total = total + H
+        gram = algebra.gram(Z)
+        left = np.sqrt(np.maximum(np.diagonal(gram).real, 0.0))
+        if not np.any(np.abs(H).max(axis=1, initial=0.0) > eta * left):
             break
-    return Z, np.asarray(total)
+    return Z, np.asarray(total), gram
 
 
 def orthonormalize(
@@ -114,8 +118,10 @@ def orthonormalize(
     noise: float,
     gen: np.random.Generator,
     *,
+    gram: Small | None = None,
     basis: Array | None = None,
     limit: int | None = None,
+    once: float = 1.0,
 ) -> Block:
     """Orthonormalize the rows of `Z`, treating directions of size `noise` as rounding.
 
@@ -124,34 +130,47 @@ def orthonormalize(
     op : MatrixLike
         Gives namespace and precision.
     Z : array, shape (b, n)
-        Orthogonal to `basis` up to rounding.
+        Orthogonal to `basis` up to rounding; may be overwritten.
     noise : float
         Rank decision, relative to the operator and not to the block: singular values of `Z` up to
         this size are dropped and their directions replaced by random ones.
     gen : Generator
         Source of the replacements.
+    gram : numpy.ndarray, shape (b, b), optional
+        ``Z @ Z^H``, when it is known.
     basis : array, shape (d, n), optional
         Replacements are made orthogonal to these rows.
     limit : int, optional
         The most rows to return, when the space around `basis` has room for no more.
+    once : float, default 1.0
+        Condition number up to which one pass of Cholesky QR is enough for the caller.
 
     Returns
     -------
     Block
+
+    Notes
+    -----
+    Cholesky QR twice on the row-scaled Gram matrix, QR where that is too close to singular.
     """
     count = Z.shape[0] if limit is None else min(limit, Z.shape[0])
-    if count == Z.shape[0]:
-        gram = op.to_numpy(Z @ _dual(op, Z))
-        first = cholesky_factor(gram, noise, op.eps)
-        if first is not None:
-            Z1 = op.from_numpy(first.inverse) @ Z
-            if basis is not None and first.condition > _WELL_CONDITIONED:
-                # Scaling up weak directions scaled up what they still had of the basis.
-                Z1, _ = remove_span(op, Z1, basis)
-            second = cholesky_factor(op.to_numpy(Z1 @ _dual(op, Z1)), 0.0, op.eps)
-            if second is not None:
-                return Block(op.from_numpy(second.inverse) @ Z1, first.L @ second.L, 0.0)
-    return _qr_with_replacement(op, Z, noise, gen, basis, count)
+    algebra = block_algebra(op)
+    factor: Small | None = None
+    for attempt in range(2 if count == Z.shape[0] else 0):
+        gram = algebra.gram(Z) if gram is None else gram
+        split = cholesky_factor(gram, noise, op.eps)
+        if split is None:
+            break
+        Z, gram = algebra.combine(split.inverse, Z), None
+        factor = split.L if factor is None else factor @ split.L
+        if attempt == 1 or split.condition <= once:
+            return Block(Z, factor, 0.0)
+        noise = 0.0  # the second pass sees rows of norm one
+        if basis is not None and split.condition > _WELL_CONDITIONED:
+            # Scaling up weak directions scaled up what they still had of the basis.
+            Z, _, gram = remove_span(op, Z, basis)
+    block = _qr_with_replacement(op, Z, noise, gen, basis, count)
+    return block if factor is None else Block(block.rows, factor @ block.factor, block.dropped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +184,6 @@ class CholeskyFactor:
 
 def cholesky_factor(gram: Small, noise: float, eps: float) -> CholeskyFactor | None:
     """Factor the Gram matrix of a block; None when the block is too close to singular."""
-    gram = gram.astype(np.result_type(gram.dtype, np.float64), copy=False)
     scale = np.sqrt(np.maximum(np.diagonal(gram).real, 0.0))
     if not (scale > 4.0 * noise).all() or not np.isfinite(scale).all():
         return None
@@ -203,7 +221,7 @@ def _qr_with_replacement(
     # is at the level of rounding and needs no place in the factor.
     for _ in range(2):
         if basis is not None and basis.shape[0]:
-            rows, _h = remove_span(op, rows, basis)
+            rows, _h, _g = remove_span(op, rows, basis)
         Q, R = xp.linalg.qr(rows.T)
         diagonal = np.diagonal(op.to_numpy(R))
         size = np.abs(diagonal)
@@ -212,8 +230,3 @@ def _qr_with_replacement(
         )
     factor = W[:, :count] * np.where(np.arange(count) < kept, s[:count], 0.0)
     return Block(rows, factor, dropped)
-
-
-def _dual(op: MatrixLike, rows: Array) -> Array:
-    """Conjugate transpose of rows."""
-    return op.xp.conj(rows).T if op.dtype.kind == "c" else rows.T

@@ -15,7 +15,8 @@ import numpy as np
 
 from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.typing import Array
-from lowapprox._subspace.orth import Small, orthonormalize, random_rows
+from lowapprox._subspace.algebra import Small
+from lowapprox._subspace.orth import orthonormalize, random_rows
 
 __all__ = ["Subspace", "shifted_iteration"]
 

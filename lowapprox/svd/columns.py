@@ -128,7 +128,7 @@ class Selection:
         op = self.op
         columns = take(op, pivots, 1)
         panel = op.from_numpy(np.linalg.inv(factor).T) @ columns.T
-        panel, along = remove_span(op, panel, self.Q.rows)
+        panel, along, _ = remove_span(op, panel, self.Q.rows)
         rows, lower = triangular_basis(op, panel, op.eps, self.gen, self.Q.rows)
         R = lower.T @ factor
         lost = np.abs(np.diagonal(R)) <= 1e-3 * self.noise

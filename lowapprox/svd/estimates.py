@@ -139,13 +139,13 @@ def estimate_error(
         value = frobenius_probe(op, forward, probes, gen)
         from scipy.stats import chi2
 
-        low, high = chi2.ppf([0.025, 0.975], probes) / probes
+        low, high = (float(chi2.ppf(q, probes)) / probes for q in (0.025, 0.975))
         lower, upper = value / np.sqrt(high), value / np.sqrt(low)
         passes = 1
     else:
         bounds = spectral_probe(op, forward, backward, probes, gen)
         value, lower, upper, passes = bounds.lower, bounds.lower, bounds.upper, 2
-    value, lower, upper = (float(x) for x in np.ldexp([value, lower, upper], exponent))
+    value, lower, upper = (float(np.ldexp(x, exponent)) for x in (value, lower, upper))
     return ErrorEstimate(value, lower, upper, norm, probes, passes=passes)
 
 

@@ -36,13 +36,13 @@ def krylov(task: Task) -> Factors:
     passing = op.kind != "dense" and m >= 3 * n and task.accuracy != "full"
     side = PassingSide(op, task.gen) if passing else KeptSide(op, task.gen, expected)
     # Kernels and a threaded BLAS would fight for the cores between the sparse products.
-    with blas_threads(1) if op.kind == "sparse" else nullcontext():
+    with blas_threads(1) if op.compiled else nullcontext():
         gk = GolubKahan(op, width, side, task.gen, expected)
         ritz, verdict, restarts = grow(
             gk, rule, max_dim=min(max_dim, n), max_passes=task.passes, report=task.report
         )
-        size = min(verdict.size, task.cap)
-        U, s, V = gk.vectors(ritz, size)
+    size = min(verdict.size, task.cap)
+    U, s, V = gk.vectors(ritz, size)
     residuals = np.hypot(ritz.residuals[:size], gk.dropped)
     residuals += op.eps * float(ritz.s[0]) * np.sqrt(size)
     following = float(ritz.s[size]) if size < ritz.s.shape[0] else 0.0
