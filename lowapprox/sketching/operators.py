@@ -151,7 +151,7 @@ class SketchOperator:
         """Return ``X @ S`` for an array with m columns."""
         return (self.T @ X.T).T
 
-    def apply_rows(self, block: MatrixInput, row_start: int, out: Array) -> NDArray:
+    def apply_rows(self, block: MatrixInput, row_start: int, out: Array) -> Array:
         """Add the contribution of some rows: ``out += S[:, row_start:row_start + b] @ block``.
 
         Partial sketches of any partition of the rows, in any order, add up to ``S @ X``.
@@ -182,7 +182,7 @@ class SketchOperator:
         Which numbers multiply a row depends on the key and the row's index only, never on `n`:
         where the number of rows is not known in advance, make the operator with ``n=2**62``.
         """
-        if _ndim(block) == 1:
+        if _ndim(block) == 1 and isinstance(out, np.ndarray) and out.ndim == 1:
             self.apply_rows(_as_column(block), row_start, out[:, None])
             return out
         op = as_matrix(block, "block")
@@ -194,15 +194,21 @@ class SketchOperator:
                 f"got {row_start} + {rows}"
             )
         dtype = self._product_dtype(op.dtype)
-        wanted = "complex64 or complex128" if dtype.kind == "c" else "floating-point"
-        if not isinstance(out, np.ndarray) or out.dtype.char not in "FD" + "fd" * (
-            dtype.kind != "c"
-        ):
-            raise InputTypeError(f"`out` must be a {wanted} NumPy array, got {_describe(out)}")
-        if out.shape != (self.shape[0], k):
-            raise InputError(f"`out` must have shape {(self.shape[0], k)}, got {out.shape}")
+        allowed = "FD" if dtype.kind == "c" else "fdFD"
+        if not isinstance(out, np.ndarray) or out.dtype.char not in allowed:
+            kind = "complex" if dtype.kind == "c" else "floating-point"
+            found = getattr(out, "dtype", type(out).__name__)
+            raise InputTypeError(f"`out` must be a {kind} NumPy array, got {found}")
+        if out.shape != (self.shape[0], k) or not out.flags.writeable:
+            raise InputError(
+                f"`out` must have shape {(self.shape[0], k)} and be writable, got shape "
+                f"{out.shape}, writable: {out.flags.writeable}"
+            )
         if op.kind == "operator" or isinstance(op, MatrixView) or not _on_host(op):
-            raise InputTypeError("`block` must be an array in host memory or a sparse array")
+            raise InputTypeError(
+                "`block` must be an array in host memory or a sparse array, "
+                f"got {type(block).__name__}"
+            )
         wide = np.result_type(dtype, np.float64)
         if out.dtype == wide and out.flags.c_contiguous:
             self._accumulate(op, row_start, out)
@@ -400,16 +406,14 @@ def narrowed(entries: NDArray, dtype: np.dtype[Any]) -> NDArray:
     return entries.astype(np.complex64 if entries.dtype.kind == "c" else np.float32)
 
 
-def _describe(out: Any) -> str:
-    return str(out.dtype) if isinstance(out, np.ndarray) else type(out).__name__
-
-
 def _ndim(X: Any) -> int:
     return X.ndim if hasattr(X, "ndim") else np.ndim(X) if isinstance(X, (list, tuple)) else 2
 
 
 def _as_column(x: Any) -> Any:
-    return (np.asarray(x) if isinstance(x, (list, tuple)) else x)[:, None]
+    if isinstance(x, (list, tuple)):
+        x = np.asarray(x)
+    return x.reshape((-1, 1)) if hasattr(x, "reshape") else x[:, None]
 
 
 def _real_view(x: NDArray) -> NDArray:
