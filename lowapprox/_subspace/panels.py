@@ -93,7 +93,7 @@ def _flat(C: Array, P: Array) -> Array:
     return np.ascontiguousarray(C, dtype=P.dtype).reshape(-1)
 
 
-def _run(name: str, P: Array, *args: Any, slots: int = 0) -> Array:
+def _run(name: str, P: Array, *args: Any, slots: int | None = None) -> Array:
     """Run a kernel on fixed ranges of panel rows; sum the `slots` rows that each one writes."""
     from lowapprox._core.threads import parallel_allowed
     from lowapprox._subspace import kernels_panel
@@ -101,8 +101,8 @@ def _run(name: str, P: Array, *args: Any, slots: int = 0) -> Array:
     m, w = P.shape
     ranges = max(1, min(_MAX_RANGES, m // _RANGE_ROWS))
     bounds = np.arange(ranges + 1) * m // ranges
-    sums = np.empty((ranges, slots * w))
-    out = (sums,) if slots else ()
+    sums = np.empty((ranges, (slots or 0) * w))
+    out = () if slots is None else (sums,)
     common = (P.reshape(-1), *args, (0,) * w)
     if ranges > 1 and parallel_allowed():
         getattr(kernels_panel, f"{name}_parallel")(*common, bounds, *out)
@@ -110,4 +110,4 @@ def _run(name: str, P: Array, *args: Any, slots: int = 0) -> Array:
         serial = getattr(kernels_panel, name)
         for p in range(ranges):
             serial(*common, bounds[p], bounds[p + 1], *(sums[p] for sums in out))
-    return sums.sum(axis=0).reshape(slots, w)
+    return sums.sum(axis=0).reshape(-1, w)

@@ -1,0 +1,107 @@
+"""Vector values: each function against the NumPy expression it stands for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowapprox._core.jit import kernel
+from lowapprox._core.simd import vadd, vdouble, vfill, vload, vmuladd, vstore
+from tests.strategies import REAL_DTYPES, dtypes, seeds
+
+WIDTHS = (1, 4, 8, 16)
+SPECIAL = np.array([0.0, -0.0, 1.5, np.nan, np.inf, -np.inf, -2.0, 1e-40, 3e38])
+
+
+@kernel()
+def add(x: Any, i: int, y: Any, j: int, lanes: Any, out: Any) -> None:
+    vstore(out, 0, vadd(vload(x, i, lanes), vload(y, j, lanes)))
+
+
+@kernel()
+def muladd(x: Any, i: int, scalar: Any, y: Any, j: int, lanes: Any, out: Any) -> None:
+    vstore(out, 0, vmuladd(vload(x, i, lanes), scalar, vload(y, j, lanes)))
+
+
+@kernel()
+def fill(scalar: Any, lanes: Any, start: int, out: Any) -> None:
+    vstore(out, start, vfill(scalar, lanes))
+
+
+@kernel()
+def double(x: Any, i: int, lanes: Any, out: Any) -> None:
+    vstore(out, 0, vdouble(vload(x, i, lanes)))
+
+
+@kernel()
+def running(x: Any, lanes: Any, out: Any) -> None:
+    """Sum of rows, carried in a variable through a loop."""
+    total = vfill(x.dtype.type(0), lanes)
+    for i in range(0, x.size, len(lanes)):
+        total = vadd(total, vload(x, i, lanes))
+    vstore(out, 0, total)
+
+
+def numbers(seed: int, dtype: Any, size: int = 40) -> np.ndarray:
+    """Normal numbers with special ones among them."""
+    gen = np.random.default_rng(seed)
+    x = gen.standard_normal(size)
+    at = gen.integers(0, size, 8)
+    x[at] = gen.choice(SPECIAL, 8)
+    with np.errstate(all="ignore"):
+        return x.astype(dtype)
+
+
+@given(seeds, dtypes(REAL_DTYPES), st.sampled_from(WIDTHS), st.integers(0, 24), st.integers(0, 24))
+def test_operations(seed: int, dtype: np.dtype, w: int, i: int, j: int) -> None:
+    x, y = numbers(seed, dtype), numbers(seed + 1, dtype)
+    scalar = dtype.type(numbers(seed + 2, dtype)[0])
+    lanes, out = (0,) * w, np.empty(w, dtype)
+    a, b = x[i : i + w], y[j : j + w]
+    with np.errstate(all="ignore"):
+        add(x, i, y, j, lanes, out)
+        np.testing.assert_array_equal(out, a + b)
+        muladd(x, i, scalar, y, j, lanes, out)
+        np.testing.assert_array_equal(np.isfinite(out), np.isfinite(a + scalar * b))
+        np.testing.assert_array_equal(np.isnan(out), np.isnan(a + scalar * b))
+        # The product is rounded or not; the sum is rounded.
+        size = np.abs(a) + np.abs(scalar * b)
+        good = np.isfinite(size)
+        gap = np.abs(out[good] - (a + scalar * b)[good])
+        tiny = np.finfo(dtype).smallest_subnormal
+        assert (gap <= 2 * np.finfo(dtype).eps * size[good] + 2 * tiny).all()
+        wide = np.empty(w)
+        double(x, i, lanes, wide)
+        np.testing.assert_array_equal(wide, a.astype(np.float64))
+
+
+@given(seeds, dtypes(REAL_DTYPES), st.sampled_from(WIDTHS), st.integers(0, 24))
+def test_store_touches_its_lanes_only(seed: int, dtype: np.dtype, w: int, start: int) -> None:
+    out = numbers(seed, dtype)
+    expected = out.copy()
+    expected[start : start + w] = 7.0
+    fill(dtype.type(7), (0,) * w, start, out)
+    np.testing.assert_array_equal(out, expected)
+
+
+@given(seeds, dtypes(REAL_DTYPES), st.sampled_from(WIDTHS), st.integers(0, 9))
+def test_vectors_live_in_variables(seed: int, dtype: np.dtype, w: int, rows: int) -> None:
+    x = np.random.default_rng(seed).integers(-9, 9, (rows, w)).astype(dtype)
+    out = np.empty(w, dtype)
+    running(x.reshape(-1), (0,) * w, out)
+    np.testing.assert_array_equal(out, x.sum(axis=0))
+
+
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="this is that run")
+def test_without_the_compiler() -> None:
+    env = os.environ | {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_PROFILE": "dev"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    run = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
