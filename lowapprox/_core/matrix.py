@@ -53,6 +53,14 @@ class MatrixLike:
         """Return the matrix as a dense array; meant for dense input, or small ones."""
         return self.mat(self.from_numpy(np.eye(self.shape[1])))
 
+    def row_block(self, start: int, stop: int) -> Any:
+        """Return rows `start` to `stop` as a NumPy or scipy.sparse array, in any dtype."""
+        del start, stop
+        raise InputTypeError(
+            "`A` must be a NumPy or scipy.sparse array to be read by rows, "
+            f"got {type(self.source).__name__}"
+        )
+
     def stored(self) -> Array:
         """Return the stored entries: all of a dense matrix, the nonzeros of a sparse one."""
         return self.entries()
@@ -106,6 +114,9 @@ class _NumpyDense(MatrixLike):
             return (Y.conj().T @ self.source).conj().T
         return (Y.T @ self.source).T
 
+    def row_block(self, start: int, stop: int) -> Any:
+        return self.source[start:stop]
+
     def fro2(self) -> float:
         A = self.source if self.source.flags.c_contiguous else self.source.T
         if A.flags.c_contiguous and A.dtype.char in "dD":
@@ -153,6 +164,9 @@ class _ConvertedDense(MatrixLike):
         for rows, block in self._blocks():
             out += Y[rows].conj().T @ block
         return out.conj().T
+
+    def row_block(self, start: int, stop: int) -> Any:
+        return self.source[start:stop]
 
     def fro2(self) -> float:
         with np.errstate(all="ignore"):
@@ -235,6 +249,9 @@ class _Sparse(MatrixLike):
 
     def rmat(self, Y: Array) -> Array:
         return self._products.rmat(Y)
+
+    def row_block(self, start: int, stop: int) -> Any:
+        return self.csr[start:stop]
 
     def fro2(self) -> float:
         with np.errstate(all="ignore"):

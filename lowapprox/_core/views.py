@@ -80,6 +80,14 @@ class Centred(MatrixView):
     def rmat(self, Y: Array) -> Array:
         return self.base.rmat(self._project(Y))
 
+    def row_block(self, start: int, stop: int) -> Any:
+        if self.kind == "sparse":
+            raise InputError(
+                "`center` must be False when sparse rows are read once, got True: centred rows "
+                "are dense"
+            )
+        return self.base.row_block(start, stop) - self.mean
+
     def fro2(self) -> float | None:
         total = self.base.fro2()
         if total is None:

@@ -43,14 +43,17 @@ def certify_factors(task: Task, factors: Factors, certify: str) -> Certificate:
             fro2 = error**2 + float((factors.s**2).sum())
     bound = probability = None
     missed = False
-    if certify == "probe":
+    next_value = factors.next_value
+    unknown = task.norm == "spectral" and next_value is None and certify == "free"
+    if certify == "probe" or unknown:
         probe = spectral_probe(task.op, forward, backward, _SPECTRAL_PROBES, task.gen)
         bound, probability = probe.upper, probe.failure_probability
         missed = _missed(task, factors, probe.lower)
+        next_value = probe.lower if next_value is None else next_value
         passes, matvecs = passes + 2, matvecs + 2 * _SPECTRAL_PROBES
     if task.norm == "spectral":
-        complete = factors.info["dimension"] == min(task.op.shape)
-        error = float("nan") if factors.next_value is None else factors.next_value
+        complete = factors.info.get("dimension") == min(task.op.shape)
+        error = float("nan") if next_value is None else next_value
         kind = "exact" if complete else "estimate"
     fro_norm = float("nan") if fro2 is None else float(np.sqrt(fro2))
     return Certificate(error, kind, fro_norm, bound, probability, missed, passes, matvecs)
@@ -60,8 +63,7 @@ def _frobenius(task: Task, factors: Factors) -> tuple[float, ErrorKind, float | 
     """Return the Frobenius error that needs no product."""
     energy = float((factors.s**2).sum())
     if factors.error is not None:
-        fro2 = factors.error**2 + energy if task.fro2 is None else task.fro2
-        return factors.error, factors.error_kind, fro2
+        return factors.error, factors.error_kind, factors.fro2 or task.fro2
     if task.fro2 is None:
         return float("nan"), "estimate", None
     left2 = max(task.fro2 - energy, 0.0)

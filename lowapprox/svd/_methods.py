@@ -64,6 +64,10 @@ class Factors:
     error : float or None
         Frobenius error as the method knows it, of kind `error_kind`. None when it follows from
         ``A V = U diag(s)``, which then holds to rounding: the squares of error and values add.
+    exponent : int
+        Power of two by which the method itself divided what it was given.
+    fro2 : float or None
+        Squared Frobenius norm, where the method is the first to know it.
     """
 
     U: Array
@@ -77,3 +81,5 @@ class Factors:
     next_value: float | None = None
     error: float | None = None
     error_kind: ErrorKind = "exact"
+    exponent: int = 0
+    fro2: float | None = None

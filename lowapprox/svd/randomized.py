@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.progress import Reporter
 from lowapprox._core.rng import as_generator
 from lowapprox._core.typing import MatrixInput
-from lowapprox._core.views import Centred, normalize
+from lowapprox._core.views import Centred, Scaled, normalize
 from lowapprox.svd._certify import CERTIFICATES, certify_factors
 from lowapprox.svd._methods import LEVELS, Factors, Task
 from lowapprox.svd.direct import direct
@@ -159,7 +160,7 @@ def randomized_svd(
         op, exponent, fro2 = normalize(op)
     if center:
         op = Centred(op)
-        fro2, mean = op.fro2(), op.mean
+        fro2, mean = op.fro2(), _times_power(op.mean, exponent)
     if 0 in op.shape or fro2 == 0.0:
         return _trivial(op, rank, mean, norm)
     wide = op.shape[0] < op.shape[1]
@@ -179,6 +180,9 @@ def randomized_svd(
     chosen, why = _choose(task) if method == "auto" else (method, "asked for")
     factors, chosen, why = _run(task, chosen, why)
     reporter.close()
+    if factors.exponent:
+        exponent = factors.exponent
+        task = replace(task, op=Scaled(task.op, -exponent))
     solved = time.perf_counter()
     certificate = certify_factors(task, factors, certify)
     converged = factors.converged and not certificate.missed
@@ -211,7 +215,7 @@ def randomized_svd(
         info=info,
         norm="spectral" if norm == "spectral" else "fro",
         fro_norm=unscaled(certificate.fro_norm),
-        mean=None if mean is None else _times_power(mean, exponent),
+        mean=mean,
         error_bound=None if bound is None else unscaled(bound),
         failure_probability=certificate.failure_probability,
     )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from lowapprox._core.errors import InputError, InputTypeError
+import numpy as np
+
+from lowapprox._core.errors import InputError
 from lowapprox._core.matrix import Adjoint
 from lowapprox.svd._methods import Factors, Task
+from lowapprox.svd.skeleton import scaled
+from lowapprox.svd.streaming import StreamingSVD
 
 __all__ = ["single_pass"]
 
@@ -13,34 +17,34 @@ _BLOCK_BYTES = 16 << 20
 
 def single_pass(task: Task) -> Factors:
     """Compute a truncated SVD from sketches, one block of rows after another."""
-    from lowapprox.svd.streaming import StreamingSVD
-
     if task.rank is None:
         raise InputError("`rank` must be given with method='single_pass', got None")
     wide = isinstance(task.op, Adjoint)
     op = task.op.H if wide else task.op
-    if op.kind == "operator" or not hasattr(op, "row_block"):
-        raise InputTypeError(
-            "method='single_pass' reads rows of NumPy arrays and scipy.sparse matrices; "
-            "use method='subspace' with passes=2"
-        )
     m, n = op.shape
     stream = StreamingSVD(n, task.rank, rng=task.gen)
     step = max(1, _BLOCK_BYTES // max(1, n * op.dtype.itemsize))
-    for start in range(0, m, step):
-        stream.partial_fit(op.row_block(start, min(start + step, m)), row_start=start)
-        task.report(start // step + 1, 1, 1.0 - min(start + step, m) / m, 0.0)
+    for count, start in enumerate(range(0, m, step), start=1):
+        stop = min(start + step, m)
+        stream.partial_fit(op.row_block(start, stop), row_start=start)
+        if task.report(count, 1, (m - stop) / m, 0.0):
+            break
     out = stream.result()
-    U, V = out.U, out.Vh.conj().T
+    exponent = int(np.frexp(out.fro_norm)[1])
+    V = out.Vh.conj().T
+    complete = stream.n_rows == m
+    met = complete and (task.tol is None or out.error <= task.tol * out.fro_norm)
     return Factors(
-        U=V if wide else U,
-        s=out.s,
-        V=U if wide else V,
-        residuals=out.residuals,
-        converged=out.converged,
+        U=V if wide else out.U,
+        s=scaled(out.s.astype(np.float64), -exponent),
+        V=out.U if wide else V,
+        residuals=scaled(out.residuals, -exponent),
+        converged=met,
         passes=1,
-        matvecs=0,
-        info=dict(out.info) | {"dimension": task.rank},
-        error=out.error,
+        matvecs=out.matvecs,
+        info={key: out.info[key] for key in ("sketch_size", "core_size")},
+        error=scaled(out.error, -exponent),
         error_kind=out.error_kind,
+        exponent=exponent,
+        fro2=scaled(out.fro_norm, -exponent) ** 2,
     )
