@@ -298,8 +298,8 @@ class SketchOperator:
         wide = getattr(op.xp, np.result_type(self._product_dtype(op.dtype), np.float64).name)
         total: Any = 0.0
         for i in range(0, max(n, 1), rows):
-            slab = self.columns(i, min(n, i + rows))
-            part = _times_products(slab, as_matrix(op.source[i : i + rows, :]))
+            stop = min(n, i + rows)
+            part = _times_products(self.columns(i, stop), as_matrix(op.source[i:stop, :]))
             total = total + op.xp.astype(part, wide)
         return op.xp.astype(total, getattr(op.xp, self._product_dtype(op.dtype).name))
 
@@ -383,13 +383,12 @@ def _times_products(S: NDArray, op: MatrixLike) -> Array:
 
 
 def _on_host(op: MatrixLike) -> bool:
-    """Tell whether NumPy can read the array in place (and no gradient would be lost)."""
+    """Tell whether NumPy can read the array in place."""
     if op.xp is np or isinstance(op, MatrixView):
         return op.xp is np
     import array_api_compat
 
-    on_cpu = "cpu" in str(array_api_compat.device(op.source)).lower()
-    return on_cpu and not getattr(op.source, "requires_grad", False)
+    return "cpu" in str(array_api_compat.device(op.source)).lower()
 
 
 def _to_namespace(op: MatrixLike, x: NDArray) -> Array:
