@@ -68,6 +68,7 @@ class Timing:
 
     ours: np.ndarray[Any, Any]
     peer: np.ndarray[Any, Any]
+    foreign: float = 0.0  # share of the cores that other processes used meanwhile
 
     @property
     def ratio(self) -> float:
@@ -78,13 +79,16 @@ class Timing:
     def cells(self) -> Row:
         """The cells every comparison shows."""
         ratios = self.peer / self.ours
-        return {
+        cells = {
             "ours": seconds(float(np.median(self.ours))),
             "peer's": seconds(float(np.median(self.peer))),
             "ratio": f"{self.ratio:.2f}",
             "spread": f"{ratios.min():.2f}-{ratios.max():.2f}",
             "pairs": str(ratios.size),
         }
+        if self.foreign > 0.05:
+            cells["note"] = f"other processes used {self.foreign:.0%} of the cores"
+        return cells
 
 
 def once(f: Callable[[], Any]) -> tuple[float, Any]:
@@ -98,11 +102,24 @@ def once(f: Callable[[], Any]) -> tuple[float, Any]:
 
 def compare(ours: Callable[[], Any], peer: Callable[[], Any], budget: Budget) -> Timing:
     """Time two calls in interleaved pairs ours, peer, ours, peer, ...; both have been warmed."""
+    start, foreign = time.perf_counter(), foreign_seconds()
     first = (once(ours)[0], once(peer)[0])  # also tells how many pairs fit the budget
     count = budget.pairs(sum(first) + 2 * PAUSE)
     times = [first] + [(once(ours)[0], once(peer)[0]) for _ in range(count - 1)]
     a, b = np.array(times).T
-    return Timing(a, b)
+    cores = (time.perf_counter() - start) * (os.cpu_count() or 1)
+    return Timing(a, b, (foreign_seconds() - foreign) / cores)
+
+
+def foreign_seconds() -> float:
+    """Return the processor time that all other processes have used; zero where it is unknown."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    except OSError:
+        return 0.0
+    user, nice, system = (int(x) for x in fields[1:4])
+    own = os.times()
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK") - own.user - own.system
 
 
 def median_time(f: Callable[[], Any], budget: Budget) -> float:
@@ -110,6 +127,11 @@ def median_time(f: Callable[[], Any], budget: Budget) -> float:
     first = once(f)[0]
     rest = [once(f)[0] for _ in range(budget.pairs(2 * (first + PAUSE)) - 1)]
     return float(np.median([first, *rest]))
+
+
+def best_time(f: Callable[[], Any]) -> float:
+    """Return the shortest time of a warmed call: what the machine can do, not what it did."""
+    return min(once(f)[0] for _ in range(9))
 
 
 def seconds(t: float) -> str:
