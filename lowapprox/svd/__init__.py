@@ -7,6 +7,7 @@ from lowapprox.svd.estimates import ErrorEstimate, estimate_error
 from lowapprox.svd.interpolative import InterpolativeResult, interpolative
 from lowapprox.svd.nystrom import NystromResult, nystrom
 from lowapprox.svd.randomized import randomized_svd
+from lowapprox.svd.range_finder import RangeResult, range_finder
 from lowapprox.svd.result import SVDResult
 from lowapprox.svd.streaming import StreamingSVD
 
@@ -17,6 +18,7 @@ __all__ = [
     "InterpolativeResult",
     "NystromResult",
     "PivotedCholeskyResult",
+    "RangeResult",
     "SVDResult",
     "StreamingSVD",
     "cur",
@@ -25,5 +27,6 @@ __all__ = [
     "nystrom",
     "randomized_eigh",
     "randomized_svd",
+    "range_finder",
     "rp_cholesky",
 ]
