@@ -117,7 +117,8 @@ def estimate_error(
     >>> A = np.diag(0.5 ** np.arange(10.0))
     >>> result = randomized_svd(A, 3, rng=0)
     >>> estimate = estimate_error(A, result, rng=0)
-    >>> estimate.lower <= np.linalg.norm(A - result.reconstruct()) <= estimate.upper
+    >>> true = float(np.linalg.norm(A - result.reconstruct()))
+    >>> estimate.lower <= true <= estimate.upper
     True
     """
     norm = checked_choice(norm, "norm", ("fro", "spectral"))
