@@ -42,7 +42,8 @@ class PivotedCholeskyResult(Result):
     residual_diagonal : numpy.ndarray, shape (n,)
         Diagonal of ``A - F @ F^H``.
     converged : bool
-        True when the trace error met the tolerance or is rounding, and when only `rank` was asked.
+        True when the trace error met the tolerance or is rounding, and when only `rank` was asked
+        and given.
     iterations : int
         Blocks of proposals that were drawn.
     info : Mapping
@@ -127,6 +128,9 @@ def rp_cholesky(
     -----
     ConvergenceWarning
         If `rank` columns do not reach `tol`.
+    AccuracyWarning
+        If a residual of small trace turns out not to be positive semidefinite, mostly because the
+        entries are less accurate than their precision. The factor ends before that.
 
     Notes
     -----
@@ -162,18 +166,9 @@ def rp_cholesky(
     tol = None if tol is None else checked_tol(tol)
     work = _PivotedCholesky(entries, rank, as_generator(rng))
     reason = work.run(block, 0.0 if tol is None else tol * work.trace)
-    converged = tol is None or reason != "rank"
+    converged = reason in {"tol", "exhausted"} or (reason == "rank" and tol is None)
     if not converged:
-        import warnings
-
-        from lowapprox._core.errors import ConvergenceWarning
-
-        warnings.warn(
-            f"rank {rank} leaves a relative trace error of {work.trace_error / work.trace:.1e}, "
-            f"above `tol` = {tol:.1e}",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+        _warn(work, reason, tol)
     return PivotedCholeskyResult(
         F=work.factor(),
         pivots=work.pivots[: work.size].copy(),
@@ -203,12 +198,12 @@ class _PivotedCholesky:
         self.trace = float(self.start.sum())
         if not np.isfinite(self.trace):
             raise NumericalError("the diagonal must have a finite sum, got NaN or infinity")
-        eps = float(np.finfo(entries.dtype).eps)
-        # Below this a residual is rounding of the entry and of the subtracted products.
-        self.guard = 16.0 * eps * np.sqrt(max(rank, 1)) * self.start
+        self.eps = float(np.finfo(entries.dtype).eps)
+        # Residual over entry that is rounding of the entry and of the subtracted products.
+        self.noise = 16.0 * self.eps * float(np.sqrt(max(rank, 1)))
+        self.guard = self.noise * self.start
         self.weights = np.where(self.diagonal > self.guard, self.diagonal, 0.0)
-        # A residual this negative is not rounding: the matrix has a negative eigenvalue.
-        self.negative = -np.sqrt(eps) * self.start
+        self.indefinite = False
         self.rank = rank
         self.rows = entries.empty(rank)
         self.pivots = np.empty(rank, dtype=np.int64)
@@ -234,7 +229,7 @@ class _PivotedCholesky:
                 return "rank"
             cumulative = np.cumsum(self.weights)
             if not cumulative[-1] > 0.0:
-                return "exhausted"
+                return "indefinite" if self.indefinite else "exhausted"
             count = self._block_size() if block is None else block
             draws = self.gen.random(count) * cumulative[-1]
             proposed = np.searchsorted(cumulative, draws, side="right")
@@ -324,6 +319,7 @@ class _PivotedCholesky:
         known = entries.from_numpy(self._columns(chosen).conj().T)
         self.entries_read += chosen.size * entries.n
         read = entries.rows(chosen)
+        before = self.diagonal.copy()
         for tile in entries.tiles(max(1, _TILE_BYTES // (chosen.size * entries.dtype.itemsize))):
             clock = perf_counter()
             Z = read(tile)
@@ -336,7 +332,9 @@ class _PivotedCholesky:
             self.seconds["products"] += perf_counter() - between
         self.pivots[start:stop] = chosen
         self.size = stop
-        self._settle()
+        # The smallest pivot so far, relative to its entry, tells how much rounding was amplified.
+        smallest = np.minimum.accumulate(np.diagonal(L).real ** 2 / self.start[chosen])
+        self._settle(before, smallest)
 
     def _write(self, start: int, stop: int, tile: slice, solve: Array, Z: Array) -> Host:
         """Store new rows and return the squared norms of their columns."""
@@ -349,20 +347,72 @@ class _PivotedCholesky:
         self.rows = set_rows(self.rows, start, G)
         return np.asarray(self.entries.to_numpy(xp.sum(xp.abs(G) ** 2, axis=0)), dtype=np.float64)
 
-    def _settle(self) -> None:
+    def _settle(self, before: Host, smallest: Host) -> None:
         """Check the residual diagonal, remove rounding below zero, refresh the weights."""
         d = self.diagonal
-        d[self.pivots[: self.size]] = 0.0
         if not np.isfinite(d).all():
             raise NumericalError("the matrix has an entry that is NaN or infinite")
-        if (d < self.negative).any():
-            raise NumericalError(
-                "the matrix must be positive semidefinite, got a residual with the diagonal entry "
-                f"{float(d.min()):.3g} where the matrix has {float(self.start[d.argmin()]):.3g}"
-            )
+        d[self.pivots[: self.size]] = 0.0
+        if (d < self._negative(before, smallest[-1])).any():
+            self._cut(before, smallest)
         np.maximum(d, 0.0, out=d)
         # A weight that was set to zero stays zero.
         self.weights = np.where((d > self.guard) & (self.weights > 0.0), d, 0.0)
+
+    def _negative(self, before: Host, smallest: float) -> Host:
+        """Residuals below this are not rounding.
+
+        Of a semidefinite residual, the squared norm of a row of the new columns is at most
+        ``before``; rounding adds ``noise * sqrt(start / pivot)`` to the norm. The factors leave
+        room for what earlier small pivots amplified.
+        """
+        slack = 10.0 * self.noise / np.sqrt(smallest)
+        norm = np.sqrt(before) + slack * np.sqrt(self.start)
+        return np.asarray(before - norm**2 - 100.0 * self.guard)
+
+    def _cut(self, before: Host, smallest: Host) -> None:
+        """Drop the new columns from the first that shows a negative eigenvalue."""
+        first = self.size - smallest.size
+        new = self.entries.to_numpy(self.rows[first : self.size, :])
+        d, kept = before, 0
+        for kept in range(smallest.size):
+            left = d - np.abs(new[kept]).astype(np.float64) ** 2
+            left[self.pivots[: first + kept + 1]] = 0.0
+            if (left < self._negative(before, smallest[kept])).any():
+                break
+            d = left
+        if d.sum() > self.eps ** (1 / 3) * self.trace:
+            at = int((left / self.start).argmin())
+            raise NumericalError(
+                "the matrix must be positive semidefinite, got a residual with the diagonal entry "
+                f"{float(left[at]):.3g} where the matrix has {float(self.start[at]):.3g}"
+            )
+        self.size = first + kept
+        self.diagonal[:] = d
+        self.weights[:] = 0.0  # no more columns
+        self.indefinite = bool(d.sum() > self.noise * self.trace)
+
+
+def _warn(work: _PivotedCholesky, reason: str, tol: float | None) -> None:
+    import warnings
+
+    from lowapprox._core.errors import AccuracyWarning, ConvergenceWarning
+
+    relative = work.trace_error / work.trace
+    if reason == "indefinite":
+        warnings.warn(
+            f"{work.size} columns leave a relative trace error of {relative:.1e} and a residual "
+            "that is not positive semidefinite: the entries seem to be less accurate than that",
+            AccuracyWarning,
+            stacklevel=3,
+        )
+    else:
+        warnings.warn(
+            f"rank {work.rank} leaves a relative trace error of {relative:.1e}, "
+            f"above `tol` = {tol:.1e}",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
 
 
 def _entries(A: Any, diag: Any) -> PSDEntries:

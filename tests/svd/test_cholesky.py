@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from lowapprox import ConvergenceWarning, InputError, InputTypeError, NumericalError
+from lowapprox import (
+    AccuracyWarning,
+    ConvergenceWarning,
+    InputError,
+    InputTypeError,
+    NumericalError,
+)
 from lowapprox.svd import rp_cholesky
 from tests.reference import plain_rp_cholesky, random_array, rbf_kernel
 from tests.strategies import DENSE_FORMS, DTYPES, SPARSE_FORMS, psd_matrices, scales, seeds
@@ -312,6 +318,26 @@ def test_graded_diagonal_is_not_taken_for_rounding():
     res = rp_cholesky(np.diag(d), d.size, rng=0)
     assert res.rank == d.size
     np.testing.assert_allclose(res.reconstruct().diagonal(), d, rtol=1e-14)
+
+
+@pytest.mark.parametrize("block", [None, 1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_ends_where_inaccurate_entries_turn_indefinite(block, dtype):
+    gen = np.random.default_rng(1)
+    K = psd(gen, 60, 5) + 1e-3 * psd(gen, 60, 20)
+    noise = gen.standard_normal((60, 60)) * (1e-9 if dtype == np.float64 else 1e-3)
+    K = (K + noise + noise.T).astype(dtype)
+    with pytest.warns(AccuracyWarning, match="positive semidefinite"):
+        res = rp_cholesky(K, 60, block=block, rng=0)
+    assert not res.converged
+    assert res.info["reason"] == "indefinite"
+    assert 5 <= res.rank < 60
+    assert res.trace_error < np.finfo(dtype).eps ** (1 / 3) * res.trace
+    # What is returned is the factor before that, with its error.
+    assert np.abs(res.F).max() ** 2 <= K.max() * (1 + 1e-6)
+    left = K.trace(dtype=float) - (res.F.astype(float) ** 2).sum()
+    assert res.trace_error == pytest.approx(left, abs=1e-5 * res.trace_error + 1e-6 * res.trace)
+    assert np.abs(K - res.reconstruct()).max() < 10 * res.trace_error
 
 
 @pytest.mark.parametrize("block", [None, 1])
