@@ -13,7 +13,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["Key", "normal_pairs", "signs", "subkey", "words"]
+__all__ = [
+    "Key",
+    "fill_normals",
+    "fill_normals_compiled",
+    "normal_pairs",
+    "signs",
+    "subkey",
+    "words",
+]
 
 Key: TypeAlias = tuple[int, int]
 Words: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
@@ -22,6 +30,7 @@ Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _SUBKEYS = 2**64 - 1  # no row has this index
 
+_BATCH = 1 << 15  # pairs of normals made at a time, so that the work stays in the cache
 _LN2 = 0.6931471805599453
 _SQRT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
 _LOG = tuple(2.0 / (2 * j + 1) for j in range(10, -1, -1))  # 2 artanh(s) / s in powers of s^2
@@ -64,6 +73,26 @@ def normal_pairs(key: Key, i: Any, k: Any) -> tuple[Floats, Floats]:
     swap = (v & np.uint64(1)).astype(bool)
     cosine, sine = np.where(swap, sine, cosine), np.where(swap, cosine, sine)
     return radius * cosine * _bit_sign(v, 1), radius * sine * _bit_sign(v, 2)
+
+
+def fill_normals(key: Key, start: int, out: Floats) -> None:
+    """Write the normals of the columns from `start` on; the rows of out are x0, y0, x1, y1, ..."""
+    m, b = out.shape
+    columns = np.arange(start, start + b, dtype=np.uint64)
+    step = max(1, _BATCH // max(b, 1))
+    for p in range(0, (m + 1) // 2, step):
+        k = np.arange(p, min(p + step, (m + 1) // 2), dtype=np.uint64)[:, None]
+        x, y = normal_pairs(key, columns, k)
+        even, odd = out[2 * p : 2 * (p + step) : 2], out[2 * p + 1 : 2 * (p + step) : 2]
+        even[...], odd[...] = x, y[: odd.shape[0]]
+
+
+def fill_normals_compiled(key: Key, start: int, out: Floats) -> None:
+    """Write the same bits with a kernel."""
+    from lowapprox.sketching.kernels import fill_normals as fill
+
+    with np.errstate(over="ignore"):  # unsigned words wrap around, also without the compiler
+        fill(start, np.uint64(key[0]), np.uint64(key[1]), _LOG, _COS, _SIN, out)
 
 
 def _bit_sign(word: Words, bit: Any) -> Floats:

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from lowapprox.sketching._hash import normal_pairs
+from lowapprox.sketching._hash import fill_normals, fill_normals_compiled
 from lowapprox.sketching.operators import NDArray, SketchOperator, narrowed, use_kernels
 
 __all__ = ["Gaussian"]
 
 _ROWS = 1024  # columns of the operator that are made at a time
-_BATCH = 1 << 15  # pairs of normals made at a time, so that the work stays in the cache
 
 
 class Gaussian(SketchOperator):
@@ -57,21 +56,18 @@ class Gaussian(SketchOperator):
         return float(self.shape[0] ** -0.5)
 
     def _entries(self, i0: int, i1: int) -> NDArray:
-        m, b = self.shape[0], i1 - i0
-        columns = np.arange(i0, i1, dtype=np.uint64)
-        entries = np.empty((m, b), np.complex128 if self.dtype.kind == "c" else np.float64)
-        pairs = m if self.dtype.kind == "c" else (m + 1) // 2
-        step = max(1, _BATCH // max(b, 1))
-        for p in range(0, pairs, step):
-            k = np.arange(p, min(p + step, pairs), dtype=np.uint64)[:, None]
-            x, y = normal_pairs(self.key, columns, k)
-            if self.dtype.kind == "c":
-                entries[p : p + step] = (x + 1j * y) * 0.5**0.5
-            else:
-                entries[2 * p : 2 * (p + step) : 2] = x
-                odd = entries[2 * p + 1 : 2 * (p + step) : 2]
-                odd[...] = y[: odd.shape[0]]
-        return entries
+        return self._normals(i0, i1, use_kernels(self.shape[0] * (i1 - i0)))
+
+    def _normals(self, i0: int, i1: int, compiled: bool) -> NDArray:
+        rows = self.shape[0] * (1 if self._real_entries() else 2)
+        normals: NDArray = np.empty((rows, i1 - i0))
+        if compiled:
+            fill_normals_compiled(self.key, i0, normals)
+        else:
+            fill_normals(self.key, i0, normals)
+        if not self._real_entries():
+            normals = (normals[::2] + 1j * normals[1::2]) * 0.5**0.5
+        return normals
 
     def _accumulate_dense(self, X: NDArray, dtype: np.dtype[Any], start: int, out: NDArray) -> None:
         limit: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
@@ -82,8 +78,8 @@ class Gaussian(SketchOperator):
         with limit:
             super()._accumulate_dense(X, dtype, start, out)
 
-    def _add_tile(self, tile: NDArray, start: int, acc: NDArray, compiled: bool) -> None:  # noqa: ARG002
+    def _add_tile(self, tile: NDArray, start: int, acc: NDArray, compiled: bool) -> None:
         for i in range(0, tile.shape[0], _ROWS):
             part = tile[i : i + _ROWS]
-            slab = self._entries(start + i, start + i + part.shape[0])
+            slab = self._normals(start + i, start + i + part.shape[0], compiled)
             acc += narrowed(slab, tile.dtype) @ part

@@ -5,6 +5,7 @@ The kernels are serial and release the interpreter lock; the caller spreads tile
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,14 @@ import numpy as np
 from lowapprox._core.jit import kernel
 from lowapprox._core.simd import vadd, vfill, vload, vmuladd, vstore
 
-__all__ = ["add_hadamard_blocks", "add_signed_csr", "add_signed_rows"]
+__all__ = ["add_hadamard_blocks", "add_signed_csr", "add_signed_rows", "fill_normals"]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ONE, _MIX1, _MIX2 = np.uint64(1), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_TWO, _S11 = np.uint64(2), np.uint64(11)
 _S27, _S30, _S31, _S32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
+_SQRT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
+_LN2, _OCTANT = 0.6931471805599453, math.pi / 4 * 2.0**-53
 
 
 @kernel()
@@ -172,3 +176,42 @@ def add_hadamard_blocks(
                 sign = block_signs[b, t]
                 for j in range(width):
                     acc[t, c + j] += sign * x[source + j]
+
+
+@kernel()
+def _horner(coefficients: Any, x: Any) -> Any:
+    value = coefficients[0]
+    for c in coefficients[1:]:
+        value = value * x + c
+    return value
+
+
+@kernel()
+def fill_normals(
+    start: Any, key0: Any, key1: Any, log: Any, cosine: Any, sine: Any, out: Any
+) -> None:
+    """Write the normals of the columns from `start` on; the rows of out are x0, y0, x1, y1, ...
+
+    Every operation is the one of the plain path, in the same order, with its own rounding.
+    """
+    m, b = out.shape
+    states = np.empty(b, np.uint64)
+    for i in range(b):
+        states[i] = _row_state(np.uint64(start) + np.uint64(i), key0, key1)
+    for p in range(0, m, 2):
+        low, high = np.uint64(p + 1) * _GOLDEN, np.uint64(p + 2) * _GOLDEN
+        x, y = out[p], out[min(p + 1, m - 1)]
+        for i in range(b):
+            u, v = _mix(states[i] + low), _mix(states[i] + high)
+            bits = np.float64(np.float64(np.int64((u >> _S11) + _ONE)) * 2.0**-53).view(np.int64)
+            exponent = (bits - _SQRT_HALF_BITS) >> 52
+            fraction = np.int64(bits - (exponent << 52)).view(np.float64)
+            s = (fraction - 1.0) / (fraction + 1.0)
+            radius = math.sqrt(-2.0 * (exponent * _LN2 + _horner(log, s * s) * s))
+            angle = np.float64(np.int64(v >> _S11)) * _OCTANT
+            square = angle * angle
+            c, d = _horner(cosine, square), _horner(sine, square) * angle
+            swap = (v & _ONE) != 0
+            first, second = (d, c) if swap else (c, d)
+            y[i] = radius * second * (1.0 - 2.0 * np.float64(np.int64((v >> _TWO) & _ONE)))
+            x[i] = radius * first * (1.0 - 2.0 * np.float64(np.int64((v >> _ONE) & _ONE)))

@@ -85,6 +85,18 @@ def test_normals_do_not_depend_on_the_slab(i, b, k, p):
         np.testing.assert_array_equal(w[k : k + p, i : i + b], v)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (2, 5), (7, 33), (100, 700), (0, 3), (3, 0)])
+@pytest.mark.parametrize("start", [0, 77, 2**62 - 701])
+def test_compiled_normals_have_the_same_bits(shape, start):
+    plain, compiled = np.empty(shape), np.empty(shape)
+    _hash.fill_normals(KEY, start, plain)
+    _hash.fill_normals_compiled(KEY, start, compiled)
+    np.testing.assert_array_equal(plain, compiled)
+    x, y = _hash.normal_pairs(KEY, start + np.arange(shape[1]), np.arange(shape[0])[:, None])
+    np.testing.assert_array_equal(plain[::2], x[: (shape[0] + 1) // 2])
+    np.testing.assert_array_equal(plain[1::2], y[: shape[0] // 2])
+
+
 def test_logarithm_and_angles_are_accurate():
     x = np.concatenate(
         [
