@@ -28,6 +28,7 @@ _PROBES = 10
 _ANY_ROWS = 2**62  # operators for a number of rows that is not known
 _BLOCK_BYTES = 16 << 20
 _SMALL_RUN = 1024  # rows that short blocks are collected in
+_EXPLICIT = 1 << 22  # entries of maps that are kept as arrays
 _SPARSE_FROM = 32  # smaller sketches are Gaussian: few signs coincide too often
 
 
@@ -113,6 +114,7 @@ class StreamingSVD:
         self._corange: Host = np.zeros((c, self.n_cols))
         self._core: Host = np.zeros((s, s))
         self._error: Host = np.zeros((_PROBES, self.n_cols))
+        self._explicit: Host | None = None  # the maps of the columns, for dense rows
         self._dtype: np.dtype[Any] | None = None
         self._norm: float | None = 0.0  # |A|_F, unknown after an update
 
@@ -259,15 +261,32 @@ class StreamingSVD:
             self._corange = self._corange.astype(np.complex128)
             self._core = self._core.astype(np.complex128)
             self._error = self._error.astype(np.complex128)
-        source = op.csr if op.kind == "sparse" else op.source  # type: ignore[attr-defined]
-        left, right = self._core_maps
         step = max(256, _BLOCK_BYTES // (24 * self._core.shape[0]))
         for i in range(0, op.shape[0], step):
-            block = source[i : i + step]
+            if op.kind == "sparse":
+                block = op.csr[i : i + step]  # type: ignore[attr-defined]
+            else:
+                block = np.asarray(op.source[i : i + step], op.dtype)
+            sketch, core = self._times_right(block)
+            self._range.add(start + i, sketch)
             self._corange_map.apply_rows(block, start + i, self._corange)
-            left.apply_rows((right @ block.T).T, start + i, self._core)
+            self._core_maps[0].apply_rows(core, start + i, self._core)
             self._error_map.apply_rows(block, start + i, self._error)
-            self._range.add(start + i, (self._range_map @ block.T).T)
+
+    def _times_right(self, block: Any) -> tuple[Host, Host]:
+        """Multiply rows by the maps of the columns, dense ones at once if that fits the cache."""
+        c, s = self._corange.shape[0], self._core.shape[0]
+        right = self._core_maps[1]
+        if not isinstance(block, np.ndarray) or (c + s) * self.n_cols > _EXPLICIT:
+            return (self._range_map @ block.T).T, (right @ block.T).T
+        if self._explicit is None or self._explicit.dtype != block.real.dtype:
+            maps = [self._range_map.toarray(), right.toarray()]
+            self._explicit = np.concatenate(maps).astype(block.real.dtype).T
+        both = block @ self._explicit
+        return both[:, :c], both[:, c:]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_explicit": None}
 
     def result(self) -> SVDResult:
         """Compute the truncated SVD of what has been seen.
@@ -292,10 +311,15 @@ class StreamingSVD:
         W, s, Zh = np.linalg.svd(core, full_matrices=False)
         found = min(k, s.size)
         s = np.append(s[:found], np.zeros(k - found))
+        # The signs are decided on the short side; the long one is formed once, with them.
         host = as_matrix(np.zeros((1, 1), dtype))
-        U = _completed(tall.times(W[:, :found], m), k)
-        V = _completed(wide.times(Zh[:found].conj().T, n), k)
-        U, V = fix_signs(host, host.from_numpy(U), host.from_numpy(V), "v" if m >= n else "u")
+        short, long = (wide, tall) if m >= n else (tall, wide)
+        inner, outer = (Zh.conj().T, W) if m >= n else (W, Zh.conj().T)
+        first = _completed(host, short.times(inner[:, :found], min(m, n)), k)
+        turn, first = fix_signs(host, np.ones((1, k)), first, "v")
+        second = long.times(outer[:, :found] * turn[:, :found], max(m, n))
+        second = _completed(host, second, k)
+        U, V = (second, first) if m >= n else (first, second)
         seen = np.zeros((_PROBES, k), np.result_type(dtype, np.float64))
         self._error_map.apply_rows(U, 0, seen)
         probes = scaled(self._error, -exponent)
@@ -437,15 +461,15 @@ class _Tall:
         return out
 
 
-def _completed(Q: Host, k: int) -> Host:
-    """Append orthonormal columns until there are k."""
+def _completed(host: MatrixLike, Q: Host, k: int) -> Host:
+    """Append orthonormal columns until there are k, and round."""
     missing = k - Q.shape[1]
-    if missing == 0:
-        return Q
-    fresh: Host = as_generator(0).standard_normal((Q.shape[0], missing))
-    for _ in range(2):
-        fresh = np.linalg.qr(fresh - Q @ (Q.conj().T @ fresh))[0]
-    return np.concatenate([Q, fresh], axis=1)
+    if missing:
+        fresh: Host = as_generator(0).standard_normal((Q.shape[0], missing))
+        for _ in range(2):
+            fresh = np.linalg.qr(fresh - Q @ (Q.conj().T @ fresh))[0]
+        Q = np.concatenate([Q, fresh], axis=1)
+    return np.asarray(Q, host.dtype)
 
 
 def _common(a: np.dtype[Any] | None, b: np.dtype[Any] | None) -> np.dtype[Any] | None:
