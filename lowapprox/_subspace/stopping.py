@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -63,12 +63,16 @@ class KrylovSpace(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether to stop, how many triplets to keep, and what was compared."""
+    """Whether to stop, how many triplets to keep, and what was compared.
+
+    `outgrown` says that the space became larger than the caller wanted.
+    """
 
     done: bool
     size: int
     value: float
     target: float
+    outgrown: bool = False
 
 
 @dataclass(slots=True)
@@ -209,6 +213,7 @@ def grow(
     *,
     max_dim: int,
     max_passes: int | None,
+    most: int | None = None,
     report: Callable[[int, int, float, float], bool],
 ) -> tuple[Ritz, Verdict, int]:
     """Run the bidiagonalization until the rule is met, the budget is spent or the caller stops it.
@@ -221,19 +226,23 @@ def grow(
     restarts : int
     """
     steps = restarts = 0
+    limit = min(gk.op.shape)
     while True:
         gk.step()
         steps += 1
         spent = gk.exhausted or (max_passes is not None and gk.passes + gk.step_passes > max_passes)
         width = gk.width
-        full = gk.size + 2 * width > max_dim
-        if not (spent or full or rule.due(gk)):
+        full = max_dim < limit and gk.size + 2 * width > max_dim
+        outgrown = most is not None and gk.size > most
+        if not (spent or full or outgrown or rule.due(gk)):
             continue
         ritz = gk.ritz()
         verdict = rule.judge(gk, ritz)
         stopped = report(steps, gk.passes, verdict.value, verdict.target)
         if verdict.done or spent or stopped:
             return ritz, verdict, restarts
+        if outgrown:
+            return ritz, replace(verdict, outgrown=True), restarts
         rule.schedule(gk.size, width, verdict)
         if full:
             keep = verdict.size + max(2 * width, verdict.size // 4)

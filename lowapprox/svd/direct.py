@@ -25,7 +25,9 @@ def direct(task: Task) -> Factors:
     values = op.to_numpy(s).astype(np.float64)
     size, met = cut_full(task, values)
     conj = op.xp.conj(Vh) if op.dtype.kind == "c" else Vh
-    rounding = op.eps * float(values[0]) * np.sqrt(max(m, n))
+    # LAPACK rotates until off-diagonal entries fall below this multiple of eps (xBDSQR).
+    stop = 0.5 * max(10.0, min(100.0, float(0.5 * op.eps) ** -0.125))
+    rounding = op.eps * float(values[0]) * (stop + np.sqrt(max(m, n)))
     return Factors(
         U=U[:, :size],
         s=values[:size],

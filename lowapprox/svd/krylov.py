@@ -6,8 +6,11 @@ from contextlib import nullcontext
 
 import numpy as np
 
+from lowapprox._core.errors import InputError
 from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.threads import blas_threads
+from lowapprox._core.typing import Array
+from lowapprox._subspace.algebra import Small
 from lowapprox._subspace.golub_kahan import GolubKahan
 from lowapprox._subspace.longside import KeptSide, PassingSide
 from lowapprox._subspace.stopping import (
@@ -24,6 +27,13 @@ __all__ = ["affordable_dim", "block_size", "krylov", "stopping_rule"]
 
 def krylov(task: Task) -> Factors:
     """Compute a truncated SVD from a block Krylov space."""
+    factors = krylov_up_to(task, None)
+    assert factors is not None
+    return factors
+
+
+def krylov_up_to(task: Task, most: int | None) -> Factors | None:
+    """Compute a truncated SVD, or give up when the space outgrows `most` dimensions."""
     op = task.op
     m, n = op.shape
     width = block_size(task)
@@ -34,30 +44,66 @@ def krylov(task: Task) -> Factors:
     max_dim = max(expected, affordable_dim(op, m + n))
     # Tall sparse matrices and operators: U would outweigh everything else.
     passing = op.kind != "dense" and m >= 3 * n and task.accuracy != "full"
+    budget = _budget(task.passes, 1 if passing else 0)
     side = PassingSide(op, task.gen) if passing else KeptSide(op, task.gen, expected)
     # Kernels and a threaded BLAS would fight for the cores between the sparse products.
     with blas_threads(1) if op.compiled else nullcontext():
         gk = GolubKahan(op, width, side, task.gen, expected)
         ritz, verdict, restarts = grow(
-            gk, rule, max_dim=min(max_dim, n), max_passes=task.passes, report=task.report
+            gk,
+            rule,
+            max_dim=max_dim,
+            max_passes=budget,
+            most=most,
+            report=task.report,
         )
+    if verdict.outgrown:
+        return None
     size = min(verdict.size, task.cap)
     U, s, V = gk.vectors(ritz, size)
     residuals = np.hypot(ritz.residuals[:size], gk.dropped)
-    residuals += op.eps * float(ritz.s[0]) * np.sqrt(size)
-    following = float(ritz.s[size]) if size < ritz.s.shape[0] else 0.0
+    residuals += 4.0 * op.eps * float(ritz.s[0]) * np.sqrt(size)
     met = verdict.done and (task.tol is None or verdict.value <= verdict.target)
+    passes, matvecs = gk.passes, gk.matvecs
+    if passing:
+        passes, matvecs = passes + 1, matvecs + size
+        if s[-1] < 1e2 * np.sqrt(op.eps) * s[0]:
+            # U was not kept orthogonal well enough for values so far apart: measure.
+            measured = _residuals(op, U, s, V)
+            met = met and bool(measured.max() <= 2.0 * max(residuals.max(), task.floor * s[0]))
+            residuals = np.maximum(residuals, measured)
+            passes, matvecs = passes + 1, matvecs + size
+    following = float(ritz.s[size]) if size < ritz.s.shape[0] else 0.0
     return Factors(
         U=U.T,
         s=s,
         V=V.T,
         residuals=residuals,
         converged=met,
-        passes=gk.passes + (1 if passing else 0),
-        matvecs=gk.matvecs + (size if passing else 0),
+        passes=passes,
+        matvecs=matvecs,
         info={"block": width, "dimension": gk.size, "restarts": restarts},
         next_value=following,
     )
+
+
+def _budget(passes: int | None, reserved: int) -> int | None:
+    """Return the passes that the bidiagonalization may use."""
+    if passes is None:
+        return None
+    if passes < 2 + reserved:
+        raise InputError(
+            f"`passes` must be at least {2 + reserved} for method='krylov' and this matrix, "
+            f"got {passes}"
+        )
+    return passes - reserved
+
+
+def _residuals(op: MatrixLike, U: Array, s: Small, V: Array) -> Small:
+    """Norms of ``A^H u_i - s_i v_i``, for vectors as rows."""
+    rows = op.rmat(U.T).T - op.from_numpy(s[:, None], real=True) * V
+    host = op.to_numpy(rows)
+    return np.asarray(np.linalg.norm(host.astype(np.result_type(host.dtype, np.float64)), axis=1))
 
 
 def block_size(task: Task) -> int:
@@ -71,7 +117,8 @@ def block_size(task: Task) -> int:
     else:
         width = 8
     if task.rank is not None:
-        width = min(width, max(task.rank, 4))
+        # Few columns cost a dense product as much as eight: it waits for the matrix.
+        width = min(width, max(task.rank, 8 if op.kind == "dense" else 4))
     return min(width, *op.shape)
 
 

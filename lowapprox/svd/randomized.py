@@ -21,7 +21,7 @@ from lowapprox.svd._certify import CERTIFICATES, certify_factors
 from lowapprox.svd._methods import LEVELS, Factors, Task
 from lowapprox.svd.direct import direct
 from lowapprox.svd.gram import gram
-from lowapprox.svd.krylov import krylov
+from lowapprox.svd.krylov import krylov, krylov_up_to
 from lowapprox.svd.result import SVDResult
 from lowapprox.svd.signs import fix_signs
 from lowapprox.svd.subspace import subspace
@@ -178,7 +178,7 @@ def randomized_svd(
         report=reporter,
     )
     chosen, why = _choose(task) if method == "auto" else (method, "asked for")
-    factors, chosen, why = _run(task, chosen, why)
+    factors, chosen, why = _run(task, chosen, why, automatic=method == "auto")
     reporter.close()
     if factors.exponent:
         exponent = factors.exponent
@@ -255,7 +255,7 @@ def _choose(task: Task) -> tuple[str, str]:
     return "krylov", "fewest products"
 
 
-def _run(task: Task, method: str, why: str) -> tuple[Factors, str, str]:
+def _run(task: Task, method: str, why: str, *, automatic: bool) -> tuple[Factors, str, str]:
     if method == "single_pass":
         from lowapprox.svd.single_pass import single_pass
 
@@ -265,6 +265,11 @@ def _run(task: Task, method: str, why: str) -> tuple[Factors, str, str]:
         if factors is not None:
             return factors, method, why
         method, why = "krylov", "the Gram matrix cannot hold the wanted values"
+    if method == "krylov" and automatic and task.op.kind == "dense" and task.passes is None:
+        factors = krylov_up_to(task, min(task.op.shape) // 2)
+        if factors is not None:
+            return factors, method, why
+        method, why = "direct", "the Krylov space outgrew half of min(m, n)"
     solver = {"krylov": krylov, "subspace": subspace, "direct": direct}[method]
     return solver(task), method, why
 
