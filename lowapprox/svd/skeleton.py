@@ -122,6 +122,8 @@ def take(op: MatrixLike, indices: np.ndarray[Any, Any], axis: int) -> Array:
 
 def residual_fro2(op: MatrixLike, left: Array, right: Array) -> float:
     """Compute ``|A - left @ right|_F^2`` in double precision, one block of rows at a time."""
+    if 0 in op.shape:
+        return 0.0
     if isinstance(op, Adjoint):
         return residual_fro2(op.base, adjoint(op, right), adjoint(op, left))
     xp, wide = op.xp, np.result_type(op.dtype, np.float64).name
