@@ -186,7 +186,7 @@ class _Core:
         self.L: Small = np.zeros((0, 0))
         if self.rank:
             panel = dense(self.rows[: self.rank, :])
-            Q, self.L = triangular_basis(op, panel, op.eps, chosen.gen, Q)
+            Q, self.L = triangular_basis(op, panel, chosen.noise, chosen.gen, Q)
         B = chosen.B.rows[: self.rank, :]
         M = B @ adjoint(op, Q)
         self.M = op.to_numpy(M).astype(np.result_type(op.dtype, np.float64))
