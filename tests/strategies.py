@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
 
+from lowapprox import ConvergenceWarning
 from tests.reference import random_array, with_spectrum
 
 DTYPES = tuple(np.dtype(c) for c in "fdFD")
@@ -15,6 +18,14 @@ REAL_DTYPES = DTYPES[:2]
 DOUBLE_DTYPES = (DTYPES[1], DTYPES[3])
 
 seeds = st.integers(0, 2**32 - 1)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let a run that does not converge say so in its result alone."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 def dtypes(allowed: tuple[Any, ...] = DTYPES) -> st.SearchStrategy[np.dtype]:
