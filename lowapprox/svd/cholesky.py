@@ -129,7 +129,7 @@ def rp_cholesky(
     ConvergenceWarning
         If `rank` columns do not reach `tol`.
     AccuracyWarning
-        If a residual of small trace turns out not to be positive semidefinite, mostly because the
+        If the residual turns out not to be positive semidefinite by little, mostly because the
         entries are less accurate than their precision. The factor ends before that.
 
     Notes
@@ -381,8 +381,9 @@ class _PivotedCholesky:
             if (left < self._negative(before, smallest[kept])).any():
                 break
             d = left
-        if d.sum() > self.eps ** (1 / 3) * self.trace:
-            at = int((left / self.start).argmin())
+        at = int((left / np.where(self.start > 0.0, self.start, np.inf)).argmin())
+        little = self.eps ** (1 / 3)
+        if left[at] < -little * self.start[at] and d.sum() > little * self.trace:
             raise NumericalError(
                 "the matrix must be positive semidefinite, got a residual with the diagonal entry "
                 f"{float(left[at]):.3g} where the matrix has {float(self.start[at]):.3g}"
@@ -402,7 +403,7 @@ def _warn(work: _PivotedCholesky, reason: str, tol: float | None) -> None:
     if reason == "indefinite":
         warnings.warn(
             f"{work.size} columns leave a relative trace error of {relative:.1e} and a residual "
-            "that is not positive semidefinite: the entries seem to be less accurate than that",
+            "that is not quite positive semidefinite; the entries may be too inaccurate for more",
             AccuracyWarning,
             stacklevel=3,
         )

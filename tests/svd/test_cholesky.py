@@ -327,12 +327,11 @@ def test_ends_where_inaccurate_entries_turn_indefinite(block, dtype):
     K = psd(gen, 60, 5) + 1e-3 * psd(gen, 60, 20)
     noise = gen.standard_normal((60, 60)) * (1e-9 if dtype == np.float64 else 1e-3)
     K = (K + noise + noise.T).astype(dtype)
-    with pytest.warns(AccuracyWarning, match="positive semidefinite"):
+    with pytest.warns(AccuracyWarning, match="not quite positive semidefinite"):
         res = rp_cholesky(K, 60, block=block, rng=0)
     assert not res.converged
     assert res.info["reason"] == "indefinite"
     assert 5 <= res.rank < 60
-    assert res.trace_error < np.finfo(dtype).eps ** (1 / 3) * res.trace
     # What is returned is the factor before that, with its error.
     assert np.abs(res.F).max() ** 2 <= K.max() * (1 + 1e-6)
     left = K.trace(dtype=float) - (res.F.astype(float) ** 2).sum()
