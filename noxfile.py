@@ -52,7 +52,9 @@ def nojit(session: nox.Session) -> None:
     install(session, "test")
     env = {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_PROFILE": "dev"}
     report = ("--cov", "--cov-report=term-missing:skip-covered")
-    session.run("pytest", *report, *session.posargs, env=env)
+    # Statistical tests draw millions of numbers, one by one where nothing is compiled.
+    few = ("-m", "not slow and not stat")
+    session.run("pytest", *few, *report, *session.posargs, env=env)
 
 
 @nox.session
