@@ -374,11 +374,12 @@ class _PivotedCholesky:
         """Drop the new columns from the first that shows a negative eigenvalue."""
         first = self.size - smallest.size
         new = self.entries.to_numpy(self.rows[first : self.size, :])
-        d, kept = before, 0
+        d = before
         for kept in range(smallest.size):
             left = d - np.abs(new[kept]).astype(np.float64) ** 2
             left[self.pivots[: first + kept + 1]] = 0.0
-            if (left < self._negative(before, smallest[kept])).any():
+            last = kept == smallest.size - 1  # broken by all together, if by none before
+            if last or (left < self._negative(before, smallest[kept])).any():
                 break
             d = left
         at = int((left / np.where(self.start > 0.0, self.start, np.inf)).argmin())
