@@ -58,7 +58,7 @@ class SparseProblem:
         captured = np.sum(U * (self.A @ Vh.T), axis=0)
         gain = float(np.sum(self.s**2 + s**2 - 2 * s * captured)) / self.optimum2
         residual = worst_residual(self.A, U, s, Vh)
-        return Accuracy(gain / (1 + np.sqrt(max(1 + gain, 0))), residual / self.last)
+        return Accuracy(float(gain / (1 + np.sqrt(max(1 + gain, 0)))), residual / self.last)
 
 
 def _leading(k: int, U: Array, s: Array, Vh: Array) -> tuple[Array, Array, Array]:

@@ -1,0 +1,99 @@
+"""The measuring tools of the benchmarks: a wrong ruler makes every figure wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from benchmarks.peers._accuracy import DenseProblem, SparseProblem, cheapest
+from benchmarks.peers._baselines import plain_rp_cholesky
+from benchmarks.peers._measure import Budget, Timing, rst_table, text_table
+from benchmarks.problems import SPECTRA, RBFKernel, rbf_points, spectrum
+
+
+@pytest.mark.parametrize("tilt", [1e-1, 1e-3, 1e-5, 1e-7])
+def test_excess_and_residual_of_dense_and_sparse_problems(tilt):
+    rng = np.random.default_rng(0)
+    A = sp.random_array((120, 80), density=0.1, rng=rng, format="csr")
+    _, s, Vh = np.linalg.svd(A.toarray(), full_matrices=False)
+    k = 8
+    # Turn each of the leading vectors by `tilt` towards one that is left out.
+    W = (Vh[:k] + tilt * Vh[k : 2 * k]) / np.hypot(1, tilt)
+    P, t, Zh = np.linalg.svd(A @ W.T, full_matrices=False)
+    factors = (P, t, Zh @ W)
+    gain = np.sum(s[:k] ** 2 - s[k : 2 * k] ** 2) * tilt**2 / (1 + tilt**2)
+    excess = gain / np.sum(s[k:] ** 2)
+    excess /= 1 + np.sqrt(1 + excess)
+    dense = DenseProblem(A.toarray(), s, k).accuracy(*factors)
+    sparse = SparseProblem(A, s, k).accuracy(*factors)
+    assert dense.excess == pytest.approx(excess, rel=1e-6, abs=3e-15)
+    assert sparse.excess == pytest.approx(excess, rel=1e-6, abs=3e-15)
+    assert dense.residual == pytest.approx(sparse.residual, rel=1e-6)
+    left = np.linalg.norm(A @ factors[2].T - P * t, axis=0)
+    right = np.linalg.norm(A.T @ P - factors[2].T * t, axis=0)
+    assert dense.residual == pytest.approx(max(left.max(), right.max()) / s[k - 1])
+
+
+def test_accuracy_reads_values_in_any_order():
+    A = np.diag([5.0, 4.0, 3.0, 2.0, 1.0])
+    U, s, Vh = np.linalg.svd(A)
+    problem = DenseProblem(A, s, 2)
+    a = problem.accuracy(U[:, :3][:, ::-1], s[:3][::-1], Vh[:3][::-1])
+    assert abs(a.excess) < 1e-15
+    assert a.residual < 1e-15
+
+
+def test_cheapest_needs_every_seed():
+    errors = {3: 1.0, 2: 0.5, 1: 0.2}
+
+    def evaluate(setting, seed):
+        return errors[setting] * (1 + seed)
+
+    assert cheapest([3, 2, 1], evaluate, 1.6) == 2
+    assert cheapest([3, 2, 1], evaluate, 1.4) == 1
+    assert cheapest([3, 2, 1], evaluate, 0.5) is None
+
+
+@pytest.mark.parametrize("name", list(SPECTRA))
+def test_spectra_descend(name):
+    s = spectrum(name, 300)
+    assert np.all(np.diff(s) < 0)
+    assert s[-1] > 0
+
+
+def test_kernel_blocks_agree_with_the_definition():
+    X = rbf_points(200)
+    kernel = RBFKernel(X)
+    K = np.exp(-((X[:, None] - X[None]) ** 2).sum(axis=2) / 8)
+    rows, cols = np.array([3, 70, 199]), np.array([0, 3])
+    np.testing.assert_allclose(kernel(rows, cols), K[np.ix_(rows, cols)], atol=1e-12)
+    np.testing.assert_allclose(kernel.columns(cols), K[:, cols], atol=1e-12)
+    np.testing.assert_allclose(kernel.matrix(), K, atol=1e-12)
+
+
+def test_plain_pivoted_cholesky_is_exact_at_its_pivots():
+    kernel = RBFKernel(rbf_points(200))
+    F, pivots, trace = plain_rp_cholesky(kernel, 30, 0)
+    rest = kernel.matrix() - F.T @ F
+    assert len(set(pivots.tolist())) == 30
+    np.testing.assert_allclose(rest[pivots], 0, atol=1e-10)
+    assert trace == pytest.approx(np.trace(rest), abs=1e-8)
+
+
+def test_timing_takes_the_median_of_the_ratios():
+    timing = Timing(np.array([1.0, 2.0, 4.0]), np.array([3.0, 2.0, 20.0]))
+    assert timing.ratio == 3.0
+    assert timing.cells["spread"] == "1.00-5.00"
+    assert "note" not in timing.cells
+    assert "50%" in Timing(timing.ours, timing.peer, 0.5).cells["note"]
+
+
+def test_pairs_are_odd_and_within_the_limits():
+    assert {Budget().pairs(t) for t in np.geomspace(0.01, 100, 50)} == {3, 5, 7, 9}
+
+
+def test_tables_show_every_column_of_every_row():
+    rows = [{"a": "1", "b": "2"}, {"a": "3", "c": "4"}]
+    assert text_table(rows).splitlines() == ["a  b  c", "1  2", "3     4"]
+    assert rst_table(rows).splitlines()[4:8] == ["   * - a", "     - b", "     - c", "   * - 1"]
