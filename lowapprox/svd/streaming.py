@@ -404,7 +404,7 @@ class _RowStore:
         else:
             follows = start == 0
         capacity = max(count, _SMALL_RUN) if follows else count
-        fresh = np.empty((capacity, rows.shape[1]), rows.dtype)
+        fresh = np.zeros((capacity, rows.shape[1]), rows.dtype)
         fresh[:count] = rows[:count]
         self._starts.insert(i + 1, start)
         self._buffers.insert(i + 1, fresh)
