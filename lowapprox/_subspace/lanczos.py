@@ -94,7 +94,14 @@ class Lanczos:
         left = float(np.sqrt(np.diagonal(gram).real.max(initial=0.0)))
         noise = op.eps * float(np.sqrt(op.shape[0])) * max(self.top, left)
         block = orthonormalize(
-            op, Z, noise, self.gen, gram=gram, basis=self._V.rows, limit=op.shape[0] - self._V.size
+            op,
+            Z,
+            noise,
+            self.gen,
+            gram=gram,
+            basis=self._V.rows,
+            limit=op.shape[0] - self._V.size,
+            once=1.0,  # the second pass costs little here, and the eigenvectors inherit it
         )
         self.dropped = float(np.hypot(self.dropped, block.dropped))
         self.matvecs += width
