@@ -177,7 +177,9 @@ def _sparse(name: str) -> Callable[[np.ndarray], Any]:
     def make(A: np.ndarray) -> Any:
         import scipy.sparse
 
-        return getattr(scipy.sparse, name)(A)
+        with warnings.catch_warnings():  # DIA is inefficient for so many diagonals
+            warnings.simplefilter("ignore", scipy.sparse.SparseEfficiencyWarning)
+            return getattr(scipy.sparse, name)(A)
 
     return make
 

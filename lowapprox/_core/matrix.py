@@ -254,8 +254,10 @@ class _Sparse(MatrixLike):
         return self.csr[start:stop]
 
     def fro2(self) -> float:
+        data, step = self.csr.data, _BLOCK_BYTES // 8
+        blocks = (np.abs(data[i : i + step]) for i in range(0, data.size, step))
         with np.errstate(all="ignore"):
-            return float((np.abs(self.csr.data).astype(np.float64) ** 2).sum())
+            return sum(float(np.square(b, dtype=np.float64).sum()) for b in blocks)
 
     def max_abs(self) -> float:
         return float(np.abs(self.csr.data).max()) if self.csr.data.size else 0.0
@@ -357,6 +359,8 @@ class Adjoint(MatrixView):
         return self.base.mat(Y)
 
     def entries(self) -> Array:
+        if self.kind != "dense":  # by products with the identity of this side
+            return super(MatrixView, self).entries()
         entries = self.base.entries()
         return self.xp.conj(entries).T if self.dtype.kind == "c" else entries.T
 

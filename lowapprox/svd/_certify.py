@@ -63,7 +63,8 @@ def _frobenius(task: Task, factors: Factors) -> tuple[float, ErrorKind, float | 
     """Return the Frobenius error that needs no product."""
     energy = float((factors.s**2).sum())
     if factors.error is not None:
-        return factors.error, factors.error_kind, factors.fro2 or task.fro2
+        known = task.fro2 if factors.fro2 is None else factors.fro2
+        return factors.error, factors.error_kind, known
     if task.fro2 is None:
         return float("nan"), "estimate", None
     left2 = max(task.fro2 - energy, 0.0)

@@ -39,6 +39,7 @@ def direct(task: Task) -> Factors:
         info={"dimension": n},
         next_value=float(values[size]) if size < n else 0.0,
         error=float(np.linalg.norm(values[size:])),
+        fro2=float((values**2).sum()),
     )
 
 
