@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from lowapprox._core.checks import checked_int
-from lowapprox._core.errors import InputError, InputTypeError
+from lowapprox._core.errors import InputError, InputTypeError, NumericalError
 from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.rng import as_generator, draw_key
 from lowapprox._core.typing import MatrixInput, RNGInput
@@ -77,8 +77,8 @@ class StreamingSVD:
     before truncation to `rank`, for Gaussian maps, where ``tau_j^2`` is the sum of the squared
     singular values from the j-th on. Sketches of 32 or more rows use sparse signs instead.
 
-    A block of b rows costs O(b n_cols) operations (times 8 for each of the three sparse maps, times
-    10 for the error) for dense rows; its entries are read a few times while they are in the cache.
+    A block of b dense rows costs ``2 b n_cols (c + s)`` operations in one product, and about
+    ``20 b n_cols`` more; one of b sparse rows with z nonzeros costs O(z + n_cols).
     Memory is ``n_rows c + n_cols (c + 10) + s^2`` numbers: only the first grows. `result` costs
     O((n_rows + n_cols) c^2 + s^2 c) and further memory of ``(n_rows + n_cols) rank`` numbers.
 
@@ -263,10 +263,9 @@ class StreamingSVD:
             self._error = self._error.astype(np.complex128)
         step = max(256, _BLOCK_BYTES // (24 * self._core.shape[0]))
         for i in range(0, op.shape[0], step):
-            if op.kind == "sparse":
-                block = op.csr[i : i + step]  # type: ignore[attr-defined]
-            else:
-                block = np.asarray(op.source[i : i + step], op.dtype)
+            block = op.row_block(i, i + step)
+            if op.kind == "dense":
+                block = np.asarray(block, op.dtype)
             sketch, core = self._times_right(block)
             self._range.add(start + i, sketch)
             self._corange_map.apply_rows(block, start + i, self._corange)
@@ -297,6 +296,11 @@ class StreamingSVD:
             With ``min(rank, n_rows, n_cols)`` triplets. Its `error` is an estimate from 10
             Gaussian products (unbiased for the square), as are the `residuals`, all equal to it:
             none exceeds the error. `fro_norm` is exact as long as `update` was not used.
+
+        Raises
+        ------
+        NumericalError
+            If entries near the largest floating-point number made a sum overflow.
         """
         dtype = np.dtype(np.float64) if self._dtype is None else self._dtype
         m, n = self.n_rows, self.n_cols
@@ -307,6 +311,8 @@ class StreamingSVD:
         rows = _RowStore(self._corange.shape[0])
         rows.add(0, self._corange.conj().T)
         wide = _Tall(rows, exponent, right, min(m, n), np.dtype(np.float64))
+        if not np.isfinite(self._core).all():
+            raise _overflow()
         core = tall.pinv @ scaled(self._core, -exponent) @ wide.pinv.conj().T
         W, s, Zh = np.linalg.svd(core, full_matrices=False)
         found = min(k, s.size)
@@ -431,6 +437,8 @@ class _Tall:
         sketch: Host = np.zeros((S.shape[0], store.width), store.dtype)
         for start, rows in self._blocks():
             S.apply_rows(rows, start, sketch)
+        if not np.isfinite(sketch).all():
+            raise _overflow()
         W, s, Xh = np.linalg.svd(sketch, full_matrices=False)
         noise = 4.0 * np.finfo(dtype).eps * np.sqrt(max(S.shape[0], 1))
         r = min(most, int((s > noise * s[:1]).sum()))
@@ -470,6 +478,10 @@ def _completed(host: MatrixLike, Q: Host, k: int) -> Host:
             fresh = np.linalg.qr(fresh - Q @ (Q.conj().T @ fresh))[0]
         Q = np.concatenate([Q, fresh], axis=1)
     return np.asarray(Q, host.dtype)
+
+
+def _overflow() -> NumericalError:
+    return NumericalError("the sums in the sketch overflow; scale the rows down")
 
 
 def _common(a: np.dtype[Any] | None, b: np.dtype[Any] | None) -> np.dtype[Any] | None:

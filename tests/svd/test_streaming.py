@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowapprox import InputError, InputTypeError
+from lowapprox import InputError, InputTypeError, NumericalError
+from lowapprox._core.threads import blas_threads
 from lowapprox.svd import StreamingSVD, SVDResult
 from lowapprox.svd import streaming as module
 from tests.reference import (
@@ -30,6 +32,13 @@ from tests.strategies import (
     seeds,
     spectral_matrices,
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_blas_thread() -> Iterator[None]:
+    """Hundreds of small factorizations are faster so, above all on a busy machine."""
+    with blas_threads(1):
+        yield
 
 
 def eps(A: np.ndarray) -> float:
@@ -342,6 +351,18 @@ def test_not_finite(bad: float) -> None:
         with pytest.raises(InputError, match="`delta`"):
             stream.update(X)
     assert all(np.array_equal(x, y) for x, y in zip(before, sketches(stream), strict=True))
+
+
+def test_overflow_is_an_error() -> None:
+    A = np.full((40, 5), 1.7e308)
+    for rank in (1, 5):
+        stream = StreamingSVD(5, rank, rng=0)
+        with np.errstate(all="ignore"):
+            stream.partial_fit(A)
+        with pytest.raises(NumericalError, match="overflow"):
+            stream.result()
+    # Nearly as large is fine.
+    assert whole(A / 1e4, 2).result().rank == 1
 
 
 def test_bad_rows() -> None:
