@@ -100,7 +100,7 @@ def cur(
     A : array, scipy.sparse array or LinearOperator, shape (m, n)
         It is never modified, and a sparse one never made dense.
     rank : int, optional
-        Number of columns and of rows, in [1, min(m, n)]. With `tol`, the largest number.
+        Number of columns and of rows, in [1, min(m, n)]. With `tol` it is only a cap.
     tol : float, optional
         Relative Frobenius error: the shortest lists found with
         ``||A - C U R||_F <= tol ||A||_F`` are returned.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from lowapprox._core.checks import checked_rank, checked_tol
+from lowapprox._core.checks import checked_int, checked_rank, checked_tol
 from lowapprox._core.errors import AccuracyWarning, ConvergenceWarning, InputError
 from lowapprox._core.matrix import as_matrix
 from lowapprox._core.results import Result
@@ -104,7 +104,7 @@ def interpolative(
     A : array, scipy.sparse array or LinearOperator, shape (m, n)
         It is never modified, and a sparse one never made dense.
     rank : int, optional
-        Number of rows or columns to select, in [1, min(m, n)]. With `tol`, the largest number.
+        Number of rows or columns to select, in [1, min(m, n)]. With `tol` it is only a cap.
     tol : float, optional
         Relative Frobenius error: the shortest list of rows or columns found with
         ``||A - reconstruct()||_F <= tol ||A||_F`` is returned.
@@ -203,7 +203,11 @@ def checked_limit(rank: int | None, tol: float | None, shape: tuple[int, int]) -
     """Return the largest number of rows or columns to select."""
     if rank is None and tol is None:
         raise InputError("give `rank`, `tol` or both, got neither")
-    return min(shape) if rank is None else checked_rank(rank, shape)
+    if rank is None:
+        return min(shape)
+    if tol is None:
+        return checked_rank(rank, shape)
+    return min(checked_int(rank, "rank", 0 if 0 in shape else 1), *shape)
 
 
 def warn_missed(error: float, fro_norm: float, tol: float | None, size: int) -> None:

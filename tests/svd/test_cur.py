@@ -245,6 +245,9 @@ def test_bad_arguments() -> None:
     for rank in (0, 4, -1):
         with pytest.raises(InputError, match=f"`rank`.*got {rank}"):
             cur(A, rank)
+    assert cur(A, 50, tol=0.1, rng=0).converged  # a mere cap
+    with pytest.raises(InputError, match=r"`rank`.*got 0"):
+        cur(A, 0, tol=0.1)
     for tol in (0.0, 1.0, -1.0):
         with pytest.raises(InputError, match="`tol`"):
             cur(A, tol=tol)
