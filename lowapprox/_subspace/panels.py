@@ -109,5 +109,5 @@ def _run(name: str, P: Array, *args: Any, slots: int | None = None) -> Array:
     else:
         serial = getattr(kernels_panel, name)
         for p in range(ranges):
-            serial(*common, bounds[p], bounds[p + 1], *(sums[p] for sums in out))
+            serial(*common, bounds[p], bounds[p + 1], *(slot[p] for slot in out))
     return sums.sum(axis=0).reshape(-1, w)

@@ -21,7 +21,7 @@ from lowapprox._core.matrix import as_matrix
 from tests.strategies import REAL_DTYPES, dtypes, seeds, shapes
 
 interpreted = os.environ.get("NUMBA_DISABLE_JIT") == "1"
-LAYOUTS = ("C", "F", "rows", "padded", "strided", "reversed")
+LAYOUTS = ("C", "F", "rows", "padded", "strided", "reversed", "flipped")
 
 
 def sparse(gen: np.random.Generator, shape: tuple[int, int], dtype: Any) -> Any:
@@ -54,6 +54,8 @@ def laid_out(X: np.ndarray, layout: str) -> np.ndarray:
         return np.repeat(np.repeat(X, 2, axis=0), 3, axis=1)[::2, ::3]
     if layout == "reversed":
         return X[::-1, ::-1].copy()[::-1, ::-1]
+    if layout == "flipped":
+        return X[::-1].copy()[::-1]
     return np.ascontiguousarray(X)
 
 

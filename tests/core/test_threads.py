@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -95,3 +97,17 @@ def test_a_layer_that_was_asked_for(wanted: str, monkeypatch: pytest.MonkeyPatch
 
 def test_numba_is_seen() -> None:
     assert threads.numba_loaded()
+
+
+def test_libraries_that_come_later_are_limited_too() -> None:
+    code = (
+        "import numpy as np, sys, threadpoolctl\n"
+        "from lowapprox._core.threads import blas_threads\n"
+        "with blas_threads(1): pass\n"
+        "assert 'scipy' not in sys.modules\n"
+        "import scipy.linalg\n"
+        "with blas_threads(1):\n"
+        "    blas = [p for p in threadpoolctl.threadpool_info() if p['user_api'] == 'blas']\n"
+        "    assert {p['num_threads'] for p in blas} == {1}, blas\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
