@@ -42,10 +42,6 @@ class Counted(MatrixView):
         self._count(Y)
         return self.base.rmat(Y)
 
-    def entries(self) -> Array:
-        """Return the matrix as a dense array."""
-        return self.base.entries()
-
     def _count(self, X: Array) -> None:
         self.passes += 1
         self.matvecs += int(X.shape[1])
