@@ -103,6 +103,12 @@ class SparseSign(SketchOperator):
             signed = tile[order] * signs[order, None]  # double precision
             acc[hit] += np.add.reduceat(signed, first, axis=0)
 
+    def _adjoint_rows(self, Y: NDArray, i0: int, i1: int) -> NDArray:
+        out = np.zeros((i1 - i0, Y.shape[1]), Y.dtype)
+        for rows, signs in zip(*self._targets(i0, i1), strict=True):
+            out += Y[rows] * signs[:, None].astype(Y.real.dtype)
+        return out
+
     def _kernel_key(self) -> tuple[np.uint64, np.uint64]:
         return np.uint64(self.key[0]), np.uint64(self.key[1])
 
