@@ -7,6 +7,10 @@ import warnings
 
 from lowapprox import __version__
 
+# The examples are small: more threads would not make them faster, and would make their times
+# depend on whatever else runs. Read when NumPy is imported, which is later.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 project = "lowapprox"
 author = "lowapprox developers"
 copyright = "lowapprox developers"

@@ -5,7 +5,8 @@ Error against time
 What does accuracy cost, and which method pays least for it? Each method computes 20 triplets of
 two matrices; what is plotted is the excess of its Frobenius error over the optimum,
 :math:`\|A - USV^H\|_F / \|A - A_k\|_F - 1`, against the time. The times are those of the machine
-that built this page; :doc:`/benchmarks/index` has measurements made with more care.
+that built this page, with one thread; :doc:`/benchmarks/index` has measurements made with more
+care.
 """
 
 import time
@@ -16,7 +17,7 @@ import numpy as np
 from lowapprox import randomized_svd
 
 rng = np.random.default_rng(0)
-m, n, k = 800, 500, 20
+m, n, k = 1000, 600, 20
 U, _ = np.linalg.qr(rng.standard_normal((m, n)))
 V, _ = np.linalg.qr(rng.standard_normal((n, n)))
 j = np.arange(1, n + 1)
