@@ -120,6 +120,8 @@ def residual_fro2(op: MatrixLike, left: Array, right: Array) -> float:
     """Compute ``|A - left @ right|_F^2`` in double precision, one block of rows at a time."""
     if 0 in op.shape:
         return 0.0
+    if isinstance(op, Scaled) and isinstance(op.base, Adjoint):
+        op = Scaled(op.base.base, op.exponent).H
     if isinstance(op, Adjoint):
         return residual_fro2(op.base, adjoint(op, right), adjoint(op, left))
     xp, wide = op.xp, np.result_type(op.dtype, np.float64).name

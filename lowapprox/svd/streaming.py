@@ -75,7 +75,8 @@ class StreamingSVD:
               \min_{\rho < c-1} \frac{c+\rho-1}{c-\rho-1} \tau_{\rho+1}^2
 
     before truncation to `rank`, for Gaussian maps, where ``tau_j^2`` is the sum of the squared
-    singular values from the j-th on. Sketches of 32 or more rows use sparse signs instead.
+    singular values from the j-th on. Where they hardly decay this is more than ``||A||_F^2``, and so
+    may the error be: compare `error` with `fro_norm`. Sketches of 32 or more rows use sparse signs instead.
 
     A block of b dense rows costs ``2 b n_cols (c + s)`` operations in one product, and about
     ``20 b n_cols`` more; one of b sparse rows with z nonzeros costs O(z + n_cols).
