@@ -69,14 +69,14 @@ class StreamingSVD:
     ``A Omega^H`` (n_rows, c), ``Upsilon A`` (c, n_cols) and ``Phi A Psi^H`` (s, s), and for the
     error ``Theta A`` (10, n_cols). The maps are functions of the key and of the index of a row or
     column, so that the sketch of a matrix does not depend on the order and the partition of its
-    rows, up to rounding. The expected error with k < c directions in the sketch is
+    rows, up to rounding. With Gaussian maps the approximation B of rank c that they give, before it
+    is truncated to `rank`, has
 
-    .. math:: E ||A - A_{k}||_F^2 \le \frac{s-1}{s-c-1}
-              \min_{\rho < c-1} \frac{c+\rho-1}{c-\rho-1} \tau_{\rho+1}^2
+    .. math:: E ||A - B||_F^2 \le \frac{s-1}{s-c-1}
+              \min_{\rho < c-1} \frac{c+\rho-1}{c-\rho-1} \sum_{j > \rho} \sigma_j^2 .
 
-    before truncation to `rank`, for Gaussian maps, where ``tau_j^2`` is the sum of the squared
-    singular values from the j-th on. Where they hardly decay this is more than ``||A||_F^2``, and so
-    may the error be: compare `error` with `fro_norm`. Sketches of 32 or more rows use sparse signs instead.
+    Where the singular values hardly decay this is more than ``||A||_F^2``, and so may the error be:
+    compare `error` with `fro_norm`. Sketches of 32 or more rows use sparse signs instead.
 
     A block of b dense rows costs ``2 b n_cols (c + s)`` operations in one product, and about
     ``20 b n_cols`` more; one of b sparse rows with z nonzeros costs O(z + n_cols).
