@@ -29,10 +29,10 @@ def single_pass(task: Task) -> Factors:
         stream.partial_fit(op.row_block(start, stop), row_start=start)
         if task.report(count, 1, (m - stop) / m, 0.0):
             break
-    out = stream.result()
+    out = stream._solve()  # randomized_svd warns
     exponent = int(np.frexp(out.fro_norm)[1])
     V = out.Vh.conj().T
-    complete = stream.n_rows == m
+    complete = out.converged and stream.n_rows == m
     met = complete and (task.tol is None or out.error <= task.tol * out.fro_norm)
     return Factors(
         U=V if wide else out.U,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -9,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from lowapprox._core.checks import checked_int
-from lowapprox._core.errors import InputError, InputTypeError, NumericalError
+from lowapprox._core.errors import ConvergenceWarning, InputError, InputTypeError, NumericalError
 from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.rng import as_generator, draw_key
 from lowapprox._core.typing import MatrixInput, RNGInput
@@ -297,12 +298,32 @@ class StreamingSVD:
             With ``min(rank, n_rows, n_cols)`` triplets. Its `error` is an estimate from 10
             Gaussian products (unbiased for the square), as are the `residuals`, all equal to it:
             none exceeds the error. `fro_norm` is exact as long as `update` was not used.
+            `converged` says whether the error is less than the norm of the matrix, below which
+            the factors are no better than zeros.
 
         Raises
         ------
         NumericalError
             If entries near the largest floating-point number made a sum overflow.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the singular values decay too slowly for sketches of this size.
         """
+        result = self._solve()
+        if not result.converged:
+            warnings.warn(
+                f"the estimated error {result.error:.3g} is no less than the norm "
+                f"{result.fro_norm:.3g}: the singular values decay too slowly for one pass; use a "
+                "larger `rank`, or randomized_svd",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return result
+
+    def _solve(self) -> SVDResult:
+        """Compute the result without a warning."""
         dtype = np.dtype(np.float64) if self._dtype is None else self._dtype
         m, n = self.n_rows, self.n_cols
         k = min(self.rank, m, n)
@@ -332,6 +353,7 @@ class StreamingSVD:
         probes = scaled(self._error, -exponent)
         error = scaled(float(np.linalg.norm(probes - (seen * s) @ V.conj().T)), exponent)
         estimate = scaled(float(np.linalg.norm(probes)), exponent)
+        norm = estimate if self._norm is None else self._norm
         limit = max(m, n) * host.eps * s[:1]
         return SVDResult(
             U=U,
@@ -341,7 +363,7 @@ class StreamingSVD:
             error=error,
             error_kind="estimate",
             residuals=np.full(k, error),
-            converged=True,
+            converged=error < norm or norm == 0.0,
             passes=1,
             matvecs=2 * self._corange.shape[0] + self._core.shape[0] + _PROBES,
             info={
@@ -350,7 +372,7 @@ class StreamingSVD:
                 "core_size": self._core.shape[0],
                 "fro_norm_kind": "estimate" if self._norm is None else "exact",
             },
-            fro_norm=estimate if self._norm is None else self._norm,
+            fro_norm=norm,
         )
 
 
