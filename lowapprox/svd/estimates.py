@@ -194,9 +194,11 @@ def spectral_probe(
     upper = _STRETCH * np.sqrt(2.0 / np.pi) * float(norms.max(initial=0.0))
     if op.dtype.kind == "c":  # a complex unit vector is two real ones, of norm sqrt(2) at most
         upper *= np.sqrt(2.0)
+    # Unit vectors: the squares of a second product could leave the range.
+    image = image / op.from_numpy(np.where(norms == 0.0, 1.0, norms), real=True)
     back = np.linalg.norm(_double(op.to_numpy(backward(image))), axis=0)
-    lower = float((back[norms > 0] / norms[norms > 0]).max(initial=0.0))
-    return SpectralProbe(lower, max(upper, lower), _STRETCH**-probes)
+    lower = float(back.max(initial=0.0))
+    return SpectralProbe(lower, float(np.maximum(upper, lower)), _STRETCH**-probes)
 
 
 def _double(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
