@@ -48,6 +48,8 @@ def certify_factors(task: Task, factors: Factors, certify: str) -> Certificate:
     if certify == "probe" or unknown:
         probe = spectral_probe(task.op, forward, backward, _SPECTRAL_PROBES, task.gen)
         bound, probability = probe.upper, probe.failure_probability
+        if kind != "estimate":  # the Frobenius norm bounds the spectral one for certain
+            bound = min(bound, error)
         missed = _missed(task, factors, probe.lower)
         next_value = probe.lower if next_value is None else next_value
         passes, matvecs = passes + 2, matvecs + 2 * _SPECTRAL_PROBES
