@@ -48,7 +48,7 @@ def certify_factors(task: Task, factors: Factors, certify: str) -> Certificate:
     if certify == "probe" or unknown:
         probe = spectral_probe(task.op, forward, backward, _SPECTRAL_PROBES, task.gen)
         bound, probability = probe.upper, probe.failure_probability
-        if kind != "estimate":  # the Frobenius norm bounds the spectral one for certain
+        if kind != "estimate" and factors.error is None:  # a norm above all rounding bounds it too
             bound = min(bound, error)
         missed = _missed(task, factors, probe.lower)
         next_value = probe.lower if next_value is None else next_value

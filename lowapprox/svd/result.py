@@ -186,9 +186,7 @@ class SVDResult(Result):
             error=float(np.hypot(self.error, cut)),
             error_kind=kind,
             residuals=self.residuals[:k],
-            error_bound=None
-            if bound is None
-            else float(np.hypot(bound, s[k] if k < size else 0.0)),
+            error_bound=bound,
         )
 
     def transform(self, X: Any) -> Array:
