@@ -191,14 +191,15 @@ def test_torch_and_numpy_do_not_mix():
         res.transform(np.ones((3, 4)))
 
 
-def test_dense_wrappers():
+@pytest.mark.parametrize("wrap", [np.matrix, np.ndarray.tolist, np.ma.masked_array, "DataFrame"])
+def test_dense_wrappers(wrap):
+    if wrap == "DataFrame":
+        wrap = pytest.importorskip("pandas").DataFrame
     A = harmonic(40, 30)
     expected = randomized_svd(A, 3, rng=0)
-    pandas = pytest.importorskip("pandas")
-    for given_A in (np.matrix(A), A.tolist(), pandas.DataFrame(A), np.ma.masked_array(A)):
-        res = randomized_svd(given_A, 3, rng=0)
-        assert type(res.U) is np.ndarray
-        np.testing.assert_allclose(res.U, expected.U, atol=1e-12)
+    res = randomized_svd(wrap(A), 3, rng=0)
+    assert type(res.U) is np.ndarray
+    np.testing.assert_allclose(res.U, expected.U, atol=1e-12)
 
 
 # ---- operators
