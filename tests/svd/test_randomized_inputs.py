@@ -191,6 +191,7 @@ def test_torch_and_numpy_do_not_mix():
         res.transform(np.ones((3, 4)))
 
 
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 @pytest.mark.parametrize("wrap", [np.matrix, np.ndarray.tolist, np.ma.masked_array, "DataFrame"])
 def test_dense_wrappers(wrap):
     if wrap == "DataFrame":
