@@ -22,7 +22,7 @@ from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.typing import Array
 from lowapprox._subspace.algebra import Small
 from lowapprox._subspace.golub_kahan import Ritz
-from lowapprox._subspace.orth import Basis, orthonormalize, random_rows, remove_span
+from lowapprox._subspace.orth import Basis, fresh_rows, orthonormalize, random_rows, remove_span
 
 __all__ = ["Lanczos"]
 
@@ -68,6 +68,19 @@ class Lanczos:
     def width(self) -> int:
         """Columns of the next step."""
         return int(self._next.shape[0])
+
+    @property
+    def fresh(self) -> int:
+        """Random columns of the next step, which nothing computed so far leads to."""
+        return int((np.abs(self._coupling).max(axis=0, initial=0.0) == 0.0).sum())
+
+    def widen(self, count: int) -> None:
+        """Add random columns to the next step, as many as the space has room for."""
+        count = min(count, self.op.shape[1] - self._V.size)
+        if count > 0:
+            self._V.append(fresh_rows(self.op, self._V.rows, count, self.gen))
+            self._next = self._V.rows[self.size :, :]
+            self._coupling = np.pad(self._coupling, ((0, 0), (0, count)))
 
     @property
     def energy(self) -> float:

@@ -21,6 +21,7 @@ __all__ = [
     "Block",
     "CholeskyFactor",
     "cholesky_factor",
+    "fresh_rows",
     "orthonormalize",
     "random_rows",
     "remove_span",
@@ -80,6 +81,12 @@ class Block:
 def random_rows(op: MatrixLike, count: int, length: int, gen: np.random.Generator) -> Array:
     """Gaussian rows in the namespace of the matrix."""
     return op.from_numpy(standard_normal(gen, (count, length), op.dtype))
+
+
+def fresh_rows(op: MatrixLike, basis: Array, count: int, gen: np.random.Generator) -> Array:
+    """Random orthonormal rows, orthogonal to those of the basis."""
+    rows, _, gram = remove_span(op, random_rows(op, count, basis.shape[1], gen), basis)
+    return orthonormalize(op, rows, 0.0, gen, gram=gram, basis=basis).rows
 
 
 def remove_span(

@@ -11,6 +11,7 @@ import numpy as np
 from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.rng import standard_normal
 from lowapprox._core.typing import Array
+from lowapprox._subspace.algebra import Small
 from lowapprox._subspace.golub_kahan import Ritz
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
 
 _SETTLED = 0.02  # residual over value at which the wanted triplets count as found, in tol mode
 _RESTARTS = 50
+_EQUAL = 1e-3  # values closer than this, relatively, may be copies of one
 
 
 class KrylovSpace(Protocol):
@@ -43,6 +45,13 @@ class KrylovSpace(Protocol):
     @property
     def exhausted(self) -> bool:
         """Whether the projected matrix holds all of A."""
+
+    @property
+    def fresh(self) -> int:
+        """Random columns of the next step."""
+
+    def widen(self, count: int) -> None:
+        """Add random columns to the next step."""
 
     @property
     def energy(self) -> float:
@@ -227,8 +236,12 @@ def grow(
     """
     steps = restarts = 0
     limit = min(gk.op.shape)
+    block = waiting = gk.width
+    explored = 0  # random columns that the space has grown from
     while True:
         gk.step()
+        explored += waiting
+        waiting = gk.fresh
         steps += 1
         spent = gk.exhausted or (max_passes is not None and gk.passes + gk.step_passes > max_passes)
         width = gk.width
@@ -239,11 +252,17 @@ def grow(
         ritz = gk.ritz()
         verdict = rule.judge(gk, ritz)
         stopped = report(steps, gk.passes, verdict.value, verdict.target)
-        if verdict.done or spent or stopped:
-            return ritz, verdict, restarts
+        hidden = verdict.done and not gk.exhausted and _may_hide(ritz.s[: verdict.size], explored)
+        if spent or stopped or (verdict.done and not hidden):
+            return ritz, replace(verdict, done=verdict.done and not hidden), restarts
         if outgrown:
             return ritz, replace(verdict, outgrown=True), restarts
         rule.schedule(gk.size, width, verdict)
+        if hidden:
+            if not waiting:
+                gk.widen(block)
+                waiting = gk.width - width
+            rule.next_look = gk.size + 2 * gk.width
         if full:
             keep = verdict.size + max(2 * width, verdict.size // 4)
             if keep + 2 * width > gk.size:  # the rank outgrew the space: let the space grow
@@ -254,3 +273,15 @@ def grow(
             gk.restart(ritz, keep)
             restarts += 1
             rule.next_look = gk.size + 2 * width
+
+
+def _may_hide(s: Small, explored: int) -> bool:
+    """Tell whether a value may have more copies than were found.
+
+    A Krylov space that grew from c random columns holds at most c vectors of one eigenspace. As
+    many equal values above the last wanted one may therefore hide others.
+    """
+    above = s[s > s[-1] * (1.0 + _EQUAL)] if s.size else s
+    if above.size < explored:
+        return False
+    return bool((above[explored - 1 :] >= above[: above.size - explored + 1] * (1 - _EQUAL)).any())
