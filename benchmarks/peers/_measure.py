@@ -86,9 +86,7 @@ class Timing:
             "spread": f"{ratios.min():.2f}-{ratios.max():.2f}",
             "pairs": str(ratios.size),
         }
-        if self.foreign > 0.05:
-            cells["note"] = f"other processes used {self.foreign:.0%} of the cores"
-        return cells
+        return cells | Watch.cells(self.foreign)
 
 
 def once(f: Callable[[], Any]) -> tuple[float, Any]:
@@ -102,13 +100,30 @@ def once(f: Callable[[], Any]) -> tuple[float, Any]:
 
 def compare(ours: Callable[[], Any], peer: Callable[[], Any], budget: Budget) -> Timing:
     """Time two calls in interleaved pairs ours, peer, ours, peer, ...; both have been warmed."""
-    start, foreign = time.perf_counter(), foreign_seconds()
+    watch = Watch()
     first = (once(ours)[0], once(peer)[0])  # also tells how many pairs fit the budget
     count = budget.pairs(sum(first) + 2 * PAUSE)
     times = [first] + [(once(ours)[0], once(peer)[0]) for _ in range(count - 1)]
     a, b = np.array(times).T
-    cores = (time.perf_counter() - start) * (os.cpu_count() or 1)
-    return Timing(a, b, (foreign_seconds() - foreign) / cores)
+    return Timing(a, b, watch.share)
+
+
+class Watch:
+    """What other processes used of the cores since the watch was made."""
+
+    def __init__(self) -> None:
+        self.start, self.foreign = time.perf_counter(), foreign_seconds()
+
+    @property
+    def share(self) -> float:
+        """Share of the cores."""
+        cores = (time.perf_counter() - self.start) * (os.cpu_count() or 1)
+        return (foreign_seconds() - self.foreign) / cores
+
+    @staticmethod
+    def cells(share: float) -> Row:
+        """Return the note that a disturbed row carries."""
+        return {"note": f"other processes used {share:.0%} of the cores"} if share > 0.05 else {}
 
 
 def foreign_seconds() -> float:
@@ -189,7 +204,8 @@ def rst_table(rows: list[Row]) -> str:
     lines = [".. list-table::", "   :header-rows: 1", "   :class: benchmark", ""]
     for line in [names, *([row.get(c, "") for c in names] for row in rows)]:
         for i, cell in enumerate(line):
-            lines.append(f"   {'*' if i == 0 else ' '} - {cell}".rstrip())
+            escaped = cell.replace("|", "\\|")  # bars would be substitutions
+            lines.append(f"   {'*' if i == 0 else ' '} - {escaped}".rstrip())
     return "\n".join(lines)
 
 

@@ -19,6 +19,7 @@ from benchmarks.peers._measure import (
     Case,
     Row,
     Table,
+    Watch,
     best_time,
     compare,
     median_time,
@@ -327,7 +328,7 @@ METHODS = {"dense": ("krylov", "subspace", "gram", "direct"), "sparse": ("krylov
 
 def automatic(load: Callable[[], Problem], budget: Budget, *, work: str) -> list[Row]:
     """Compare `method="auto"` with each method that can be forced, at no worse excess."""
-    problem = load()
+    problem, watch = load(), Watch()
 
     def cell(method: str, rung: Rung) -> tuple[float, Accuracy]:
         call = partial(svd, problem.A, RANK, method=method, **options_of(rung, problem))
@@ -352,7 +353,8 @@ def automatic(load: Callable[[], Problem], budget: Budget, *, work: str) -> list
         if meets:
             times[method] = time
     best = min(times, key=times.__getitem__)
-    return [row | {"excess": f"{reached.excess:.0e}", "auto / best": f"{auto / times[best]:.2f}"}]
+    row |= {"excess": f"{reached.excess:.0e}", "auto / best": f"{auto / times[best]:.2f}"}
+    return [row | Watch.cells(watch.share)]
 
 
 def presets(load: Callable[[], Problem], budget: Budget, *, work: str) -> list[Row]:
@@ -362,13 +364,16 @@ def presets(load: Callable[[], Problem], budget: Budget, *, work: str) -> list[R
     for preset in ("fast", "balanced", "high", "full"):
         runs = [svd(problem.A, RANK, seed, accuracy=preset) for seed in SEEDS]
         accuracies = [problem.accuracy(*run) for run in runs]
+        watch = Watch()
         time = median_time(
             cycled(lambda seed, p=preset: svd(problem.A, RANK, seed, accuracy=p), SEEDS), budget
         )
+        share = watch.share
         row = {"work": work, "accuracy": preset, "time": seconds(time)}
         row["products"] = str(max(run.matvecs for run in runs))
         row["excess"] = f"{max(a.excess for a in accuracies):.1e}"
-        rows.append(row | {"residual / s_k": f"{max(a.residual for a in accuracies):.1e}"})
+        row["residual / s_k"] = f"{max(a.residual for a in accuracies):.1e}"
+        rows.append(row | Watch.cells(share))
     return rows
 
 
