@@ -70,4 +70,6 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
 }
-html_sidebars = {page: [] for page in ("index", "install", "quickstart", "development")}
+html_sidebars = {
+    page: [] for page in ("index", "install", "quickstart", "development", "benchmarks/*")
+}

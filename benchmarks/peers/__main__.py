@@ -89,6 +89,8 @@ def write_page(
     lines = [
         f".. Written by `python -m benchmarks.peers {family} --write`; do not edit.",
         "",
+        ":html_theme.sidebar_secondary.remove: true",  # the tables need the width
+        "",
         title,
         "=" * len(title),
         "",
