@@ -11,7 +11,7 @@ from lowapprox._core.csr import KernelProducts, csr_products
 from lowapprox._core.errors import InputError, InputTypeError, NumericalError
 from lowapprox._core.typing import Array, MatrixInput
 
-__all__ = ["Adjoint", "MatrixLike", "MatrixView", "as_matrix", "set_rows"]
+__all__ = ["Adjoint", "MatrixLike", "MatrixView", "as_matrix", "set_rows", "to_host"]
 
 Kind: TypeAlias = Literal["dense", "sparse", "operator"]
 
@@ -221,9 +221,7 @@ class _ArrayAPIDense(MatrixLike):
         return self.xp.asarray(x, dtype=getattr(self.xp, dtype.name), device=self._device)
 
     def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
-        if hasattr(x, "resolve_conj"):  # PyTorch keeps lazy conjugates and gradients
-            x = x.detach().resolve_conj().cpu()
-        return np.asarray(x.get() if hasattr(x, "get") else x)
+        return to_host(x)
 
 
 class _Sparse(MatrixLike):
@@ -417,6 +415,13 @@ def as_matrix(A: MatrixInput, name: str = "A") -> MatrixLike:
         f"`{name}` must be an array, a scipy.sparse array or a LinearOperator, "
         f"got {type(A).__name__}"
     )
+
+
+def to_host(x: Array) -> np.ndarray[Any, Any]:
+    """Return a small array of any namespace and device as a NumPy array."""
+    if hasattr(x, "resolve_conj"):  # PyTorch keeps lazy conjugates and gradients
+        x = x.detach().resolve_conj().cpu()
+    return np.asarray(x.get() if hasattr(x, "get") else x)
 
 
 def set_rows(buffer: Array, start: int, block: Array) -> Array:

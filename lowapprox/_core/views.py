@@ -10,7 +10,7 @@ from lowapprox._core.errors import InputError
 from lowapprox._core.matrix import MatrixLike, MatrixView
 from lowapprox._core.typing import Array
 
-__all__ = ["Centred", "Scaled", "normalize"]
+__all__ = ["Centred", "Scaled", "normalize", "scaled"]
 
 _BLOCK_BYTES = 8 << 20
 _SAFE = {"f": (1e-24, 1e24), "d": (1e-200, 1e200)}  # |A|_F^2 that needs no rescaling
@@ -26,9 +26,6 @@ class Scaled(MatrixView):
         # half to the product.
         self._before, self._after = 2.0 ** (exponent // 2), 2.0 ** (exponent - exponent // 2)
 
-    def _times(self, values: Array) -> Array:
-        return (values * self._before) * self._after
-
     def mat(self, X: Array) -> Array:
         return self.base.mat(X * self._before) * self._after
 
@@ -38,17 +35,17 @@ class Scaled(MatrixView):
     def fro2(self) -> float | None:
         if self.kind == "operator":
             return None
-        values = self._times(self.base.stored())
+        values = scaled(self.base.stored(), self.exponent)
         return float(self.xp.linalg.vector_norm(values)) ** 2
 
     def stored(self) -> Array:
-        return self._times(self.base.stored())
+        return scaled(self.base.stored(), self.exponent)
 
     def max_abs(self) -> float:
-        return self.base.max_abs() * self._before * self._after
+        return float(scaled(self.base.max_abs(), self.exponent))
 
     def entries(self) -> Array:
-        return self._times(self.base.entries())
+        return scaled(self.base.entries(), self.exponent)
 
 
 class Centred(MatrixView):
@@ -114,6 +111,11 @@ class Centred(MatrixView):
         return self.base.entries() - self.mean
 
 
+def scaled(x: Any, exponent: int) -> Any:
+    """Multiply by a power of two, in two steps since it may overflow alone."""
+    return (x * 2.0 ** (exponent // 2)) * 2.0 ** (exponent - exponent // 2) if exponent else x
+
+
 def normalize(op: MatrixLike, name: str = "A") -> tuple[MatrixLike, int, float | None]:
     """Check that a matrix is finite and bring its scale into a safe range.
 
@@ -149,8 +151,8 @@ def normalize(op: MatrixLike, name: str = "A") -> tuple[MatrixLike, int, float |
     if fro2 is None and low < peak * peak < high:
         return op, 0, None
     exponent = int(np.frexp(peak)[1])
-    scaled = Scaled(op, -exponent)
-    return scaled, exponent, scaled.fro2()
+    view = Scaled(op, -exponent)
+    return view, exponent, view.fro2()
 
 
 def _probe_peak(op: MatrixLike) -> float:

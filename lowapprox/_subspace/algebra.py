@@ -14,7 +14,9 @@ import numpy as np
 from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.typing import Array
 
-__all__ = ["PanelAlgebra", "RowAlgebra", "Small", "block_algebra"]
+_TILE = 4096  # vectors of a block that are combined at once
+
+__all__ = ["PanelAlgebra", "RowAlgebra", "Small", "block_algebra", "double"]
 
 Small = np.ndarray[Any, np.dtype[Any]]
 
@@ -22,6 +24,11 @@ Small = np.ndarray[Any, np.dtype[Any]]
 def block_algebra(op: MatrixLike) -> RowAlgebra:
     """Choose how blocks of a matrix are treated."""
     return PanelAlgebra(op) if op.compiled else RowAlgebra(op)
+
+
+def double(x: Small) -> Small:
+    """Return an array in double precision, real or complex."""
+    return x.astype(np.result_type(x.dtype, np.float64), copy=False)
 
 
 class RowAlgebra:
@@ -32,7 +39,7 @@ class RowAlgebra:
 
     def gram(self, Z: Array) -> Small:
         """Return ``Z Z^H`` on the host."""
-        return self._double(self._op.to_numpy(Z @ self._dual(Z)))
+        return double(self._op.to_numpy(Z @ self._dual(Z)))
 
     def inner(self, Z: Array, W: Array) -> Small:
         """Return ``Z W^H`` on the host, for W of shape (d, n)."""
@@ -49,10 +56,6 @@ class RowAlgebra:
 
     def _dual(self, rows: Array) -> Array:
         return self._op.xp.conj(rows).T if self._op.dtype.kind == "c" else rows.T
-
-    @staticmethod
-    def _double(x: Small) -> Small:
-        return x.astype(np.result_type(x.dtype, np.float64), copy=False)
 
 
 class PanelAlgebra(RowAlgebra):
@@ -84,7 +87,11 @@ class PanelAlgebra(RowAlgebra):
     def combine(self, C: Small, Z: Array) -> Array:
         from lowapprox._subspace import panels
 
-        if panels.is_panel(Z.T) and C.shape[0] == C.shape[1]:
+        if panels.is_panel(Z.T):
             panels.multiply(Z.T, C.T)
             return Z
-        return super().combine(C, Z)
+        # Wider: block by block in place, which stays in the cache and asks for no new memory.
+        factor = self._op.from_numpy(C)
+        for i in range(0, Z.shape[1], _TILE):
+            Z[:, i : i + _TILE] = factor @ Z[:, i : i + _TILE]
+        return Z

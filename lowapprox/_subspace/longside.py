@@ -16,7 +16,7 @@ import numpy as np
 from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.typing import Array
 from lowapprox._subspace.algebra import Small, block_algebra
-from lowapprox._subspace.orth import Basis, orthonormalize, remove_span
+from lowapprox._subspace.orth import Basis, cholesky_factor, orthonormalize, remove_span
 
 __all__ = ["Image", "KeptSide", "LongSide", "PassingSide"]
 
@@ -42,8 +42,11 @@ class LongSide(Protocol):
     def restart(self, P: Small, s: Small, V: Array) -> None:
         """Replace U by ``U P``; V holds the matching right vectors."""
 
-    def finish(self, P: Small, s: Small, V: Array) -> tuple[Array, Small, Array]:
-        """Return the rows of U P, values and right vectors."""
+    def image(self, P: Small, V: Array) -> Array:
+        """Return rows that span ``U P``; V holds the matching right vectors."""
+
+    def finish(self, image: Array, s: Small, V: Array) -> tuple[Array, Small, Array]:
+        """Return rows of left vectors, values and rows of right vectors."""
 
 
 class KeptSide:
@@ -75,8 +78,11 @@ class KeptSide:
     def restart(self, P: Small, s: Small, V: Array) -> None:
         self._U.replace(self._U.rotate(P.T))
 
-    def finish(self, P: Small, s: Small, V: Array) -> tuple[Array, Small, Array]:
-        return self._U.rotate(P.T), s, V
+    def image(self, P: Small, V: Array) -> Array:
+        return self._U.rotate(P.T)
+
+    def finish(self, image: Array, s: Small, V: Array) -> tuple[Array, Small, Array]:
+        return image, s, V
 
 
 class PassingSide:
@@ -111,9 +117,17 @@ class PassingSide:
     def restart(self, P: Small, s: Small, V: Array) -> None:
         self._fold = (V, s)
 
-    def finish(self, P: Small, s: Small, V: Array) -> tuple[Array, Small, Array]:
+    def image(self, P: Small, V: Array) -> Array:
+        return self._op.mat(V.T).T
+
+    def finish(self, image: Array, s: Small, V: Array) -> tuple[Array, Small, Array]:
         op = self._op
-        split = orthonormalize(op, op.mat(V.T).T, 0.0, self._gen)
-        # In rows: A V is factor^T applied to split.rows.
-        W, s, Xh = np.linalg.svd(split.factor.T)
-        return op.from_numpy(W.T) @ split.rows, s, op.from_numpy(Xh.conj()) @ V
+        algebra = block_algebra(op)
+        split = orthonormalize(op, image, 0.0, self._gen, once=np.inf)
+        # The second pass of Cholesky QR and the rotation to the triplets are one product.
+        second = cholesky_factor(algebra.gram(split.rows), 0.0, op.eps)
+        assert second is not None  # these rows are orthonormal to a percent at least
+        # In rows: A V is factor^T applied to the orthonormal rows.
+        W, s, Xh = np.linalg.svd((split.factor @ second.L).T)
+        U = algebra.combine(W.T @ second.inverse, split.rows)
+        return U, s, op.from_numpy(Xh.conj()) @ V

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.typing import Array
-from lowapprox._subspace.algebra import Small
+from lowapprox._subspace.algebra import Small, double
 from lowapprox._subspace.orth import orthonormalize, random_rows
 
 __all__ = ["Subspace", "shifted_iteration"]
@@ -64,7 +63,7 @@ def shifted_iteration(
         # One product gives A^H A V = A^H (U s), the residuals and the next space.
         Z = op.rmat(U.T).T
         R = Z[:rank, :] - op.from_numpy(s[:rank, None]) * V[:rank, :]
-        residuals = np.linalg.norm(_double(op.to_numpy(R)), axis=1)
+        residuals = np.linalg.norm(double(op.to_numpy(R)), axis=1)
         residuals += op.eps * s[0] * np.sqrt(rank)
         target = goal(s[:rank])
         done = bool(residuals.max() <= target)
@@ -77,7 +76,3 @@ def shifted_iteration(
         if smallest > alpha:
             alpha = 0.5 * (alpha + smallest)
     return Subspace(U[:rank, :], s, V[:rank, :], residuals, done, step)
-
-
-def _double(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return x.astype(np.result_type(x.dtype, np.float64), copy=False)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 
-from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.rng import standard_normal
-from lowapprox._core.typing import Array
 from lowapprox._subspace.algebra import Small
-from lowapprox._subspace.golub_kahan import Ritz
+from lowapprox._subspace.space import KrylovSpace, Ritz
 
 __all__ = [
     "FrobeniusRule",
-    "KrylovSpace",
     "RankRule",
     "SpectralRule",
     "StoppingRule",
@@ -27,47 +23,6 @@ __all__ = [
 _SETTLED = 0.02  # residual over value at which the wanted triplets count as found, in tol mode
 _RESTARTS = 50
 _EQUAL = 1e-3  # values closer than this, relatively, may be copies of one
-
-
-class KrylovSpace(Protocol):
-    """What the rules and the driver need of a growing space (Golub-Kahan or Lanczos)."""
-
-    op: MatrixLike
-    gen: np.random.Generator
-    size: int
-    passes: int
-    step_passes: int
-
-    @property
-    def width(self) -> int:
-        """Columns of the next step."""
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the projected matrix holds all of A."""
-
-    @property
-    def fresh(self) -> int:
-        """Random columns of the next step."""
-
-    def widen(self, count: int) -> None:
-        """Add random columns to the next step."""
-
-    @property
-    def energy(self) -> float:
-        """Squared Frobenius norm of the projected matrix."""
-
-    def step(self) -> None:
-        """Add one block."""
-
-    def ritz(self) -> Ritz:
-        """Triplets of the projected matrix."""
-
-    def restart(self, ritz: Ritz, keep: int) -> None:
-        """Shrink to the leading Ritz vectors."""
-
-    def complement_product(self, X: Array) -> Array:
-        """Return the product with what the projection leaves of A."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.typing import Array
 from lowapprox.svd.result import ErrorKind
 
-__all__ = ["LEVELS", "Factors", "Task"]
+__all__ = ["LEVELS", "Factors", "Spent", "Task"]
 
 # Largest residual over the last wanted value at which each preset stops.
 LEVELS = {"fast": 0.15, "balanced": 0.02, "high": 1e-3, "full": 0.0}
@@ -47,6 +47,14 @@ class Task:
     def floor(self) -> float:
         """Residual that rounding allows, relative to the first value."""
         return 4.0 * self.op.eps * float(np.sqrt(max(self.op.shape)))
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a method that gave up has cost."""
+
+    passes: int
+    matvecs: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ import numpy as np
 from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.rng import standard_normal
 from lowapprox._core.typing import Array
-from lowapprox._core.views import normalize
+from lowapprox._core.views import normalize, scaled
 from lowapprox._subspace.orth import Basis, orthonormalize, remove_span
 from lowapprox.svd.result import ErrorKind
-from lowapprox.svd.skeleton import Probes, adjoint, dense, index_array, residual_fro2, scaled, take
+from lowapprox.svd.skeleton import Probes, adjoint, dense, index_array, residual_fro2, take
 
 __all__ = ["Columns", "Selection", "choose_columns", "triangular_basis"]
 

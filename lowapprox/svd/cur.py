@@ -13,10 +13,11 @@ from lowapprox._core.matrix import as_matrix
 from lowapprox._core.results import Result
 from lowapprox._core.rng import as_generator
 from lowapprox._core.typing import Array, MatrixInput, RNGInput
+from lowapprox._core.views import scaled
 from lowapprox.svd.columns import Selection, triangular_basis
 from lowapprox.svd.interpolative import checked_limit, warn_missed
 from lowapprox.svd.result import ErrorKind
-from lowapprox.svd.skeleton import Counted, adjoint, dense, index_array, scaled, take
+from lowapprox.svd.skeleton import Counted, adjoint, dense, index_array, take
 
 __all__ = ["CURResult", "cur"]
 

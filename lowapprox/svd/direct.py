@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from lowapprox._core.errors import InputError
 from lowapprox.svd._methods import Factors, Task
 
-__all__ = ["cut_full", "direct"]
+__all__ = ["cut_full", "direct", "refuse_dense"]
+
+_SMALL = 1 << 20  # entries that may be made dense
+_MOST_COLUMNS = 4000
 
 
 def direct(task: Task) -> Factors:
@@ -40,6 +44,21 @@ def direct(task: Task) -> Factors:
         next_value=float(values[size]) if size < n else 0.0,
         error=float(np.linalg.norm(values[size:])),
         fro2=float((values**2).sum()),
+    )
+
+
+def refuse_dense(task: Task, method: str) -> None:
+    """Refuse a method that was asked for and would make a large sparse matrix dense."""
+    m, n = task.op.shape
+    if task.op.kind == "dense" or m * n <= _SMALL:
+        return
+    needed = (n, n) if method == "gram" else (m, n)
+    rank = task.rank or 0
+    if n <= 3 * rank or (method == "gram" and n <= _MOST_COLUMNS):
+        return  # the factors are of that size, or the matrix of inner products is small
+    raise InputError(
+        f"method={method!r} would make a dense array of shape {needed} from `A`, which is not "
+        "dense; use method='krylov'"
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from lowapprox._core.checks import checked_choice, checked_int
 from lowapprox._core.errors import InputError
-from lowapprox._core.matrix import MatrixLike, MatrixView
+from lowapprox._core.matrix import MatrixLike, MatrixView, to_host
 from lowapprox._core.progress import Reporter
 from lowapprox._core.results import Result
 from lowapprox._core.rng import as_generator
@@ -29,7 +29,7 @@ from lowapprox.svd.randomized import checked_target, warn_unmet
 from lowapprox.svd.result import ErrorKind
 from lowapprox.svd.signs import fix_signs
 from lowapprox.svd.skeleton import index_array
-from lowapprox.svd.spectral import hermitian_operator, host, reconstruct, square
+from lowapprox.svd.spectral import hermitian_operator, reconstruct, square
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -113,7 +113,7 @@ class EighResult(Result):
 
     def as_linear_operator(self) -> LinearOperator:
         """Return the approximation as a `scipy.sparse.linalg.LinearOperator`."""
-        return hermitian_operator(host(self.V), host(self.w))
+        return hermitian_operator(to_host(self.V), to_host(self.w))
 
 
 def randomized_eigh(
@@ -357,7 +357,7 @@ def _direct(task: Task) -> Factors:
 def _factors(
     task: Task, w: np.ndarray[Any, Any], V: Array, residuals: np.ndarray[Any, Any], **rest: Any
 ) -> Factors:
-    V, _ = fix_signs(task.op, V, V, "v")
+    _, V = fix_signs(task.op, V[:0, :], V, "v")
     signs = task.op.from_numpy(np.where(w < 0, -1.0, 1.0), real=True)
     return Factors(U=V * signs, s=np.abs(w), V=V, residuals=residuals, **rest)
 

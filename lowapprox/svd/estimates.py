@@ -15,6 +15,7 @@ from lowapprox._core.results import Result
 from lowapprox._core.rng import as_generator, standard_normal
 from lowapprox._core.typing import Array, MatrixInput
 from lowapprox._core.views import Centred, normalize
+from lowapprox._subspace.algebra import double
 
 if TYPE_CHECKING:
     from lowapprox._core.typing import RNGInput
@@ -176,7 +177,7 @@ def frobenius_probe(
 ) -> float:
     """Estimate ``|E|_F`` from Gaussian probes; the square is unbiased."""
     W = standard_normal(gen, (op.shape[1], probes), op.dtype)
-    image = _double(op.to_numpy(forward(op.from_numpy(W))))
+    image = double(op.to_numpy(forward(op.from_numpy(W))))
     return float(np.linalg.norm(image) / np.sqrt(probes))
 
 
@@ -190,16 +191,12 @@ def spectral_probe(
     """Bound ``|E|_2`` from real Gaussian probes and one power step."""
     W = gen.standard_normal((op.shape[1], probes))
     image = forward(op.from_numpy(W))
-    norms = np.linalg.norm(_double(op.to_numpy(image)), axis=0)
+    norms = np.linalg.norm(double(op.to_numpy(image)), axis=0)
     upper = _STRETCH * np.sqrt(2.0 / np.pi) * float(norms.max(initial=0.0))
     if op.dtype.kind == "c":  # a complex unit vector is two real ones, of norm sqrt(2) at most
         upper *= np.sqrt(2.0)
     # Unit vectors: the squares of a second product could leave the range.
     image = image / op.from_numpy(np.where(norms == 0.0, 1.0, norms), real=True)
-    back = np.linalg.norm(_double(op.to_numpy(backward(image))), axis=0)
+    back = np.linalg.norm(double(op.to_numpy(backward(image))), axis=0)
     lower = float(back.max(initial=0.0))
     return SpectralProbe(lower, float(np.maximum(upper, lower)), _STRETCH**-probes)
-
-
-def _double(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    return x.astype(np.result_type(x.dtype, np.float64), copy=False)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lowapprox._core.matrix import MatrixLike
 from lowapprox._subspace.orth import orthonormalize
-from lowapprox.svd._methods import Factors, Task
+from lowapprox.svd._methods import Factors, Spent, Task
 from lowapprox.svd.direct import cut_full
 
 __all__ = ["gram"]
@@ -17,17 +17,18 @@ _ROWS = 4096  # float32 sums stay within this many rows
 _PANEL = 64
 
 
-def gram(task: Task) -> Factors | None:
-    """Compute a truncated SVD through ``A^H A``; None when squaring lost the wanted values."""
+def gram(task: Task) -> Factors | Spent:
+    """Compute a truncated SVD through ``A^H A``; gives up when squaring lost the wanted values."""
     op = task.op
     n = op.shape[1]
     C = _gram_matrix(op)
+    cost = (1, 0) if op.kind == "dense" else (2, 2 * n)
     w, V = np.linalg.eigh(C)
     w, V = np.maximum(w[::-1], 0.0), V[:, ::-1]
     values = np.sqrt(w)
     size, met = cut_full(task, values)
     if values[size - 1] < 30.0 * np.sqrt(op.eps) * values[0]:
-        return None
+        return Spent(*cost)
     rows = op.from_numpy(V[:, :size]).T
     image = orthonormalize(op, op.mat(rows.T).T, 0.0, task.gen)
     P, s, Wh = np.linalg.svd(image.factor.T)
@@ -45,8 +46,8 @@ def gram(task: Task) -> Factors | None:
         V=V,
         residuals=residuals,
         converged=met and bool(residuals.max() <= goal),
-        passes=3,
-        matvecs=2 * size + (0 if op.kind == "dense" else 2 * n),
+        passes=cost[0] + 2,
+        matvecs=cost[1] + 2 * size,
         info={"dimension": n},
         next_value=float(values[size]) if size < n else 0.0,
     )

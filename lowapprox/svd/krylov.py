@@ -10,7 +10,7 @@ from lowapprox._core.errors import InputError
 from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.threads import blas_threads
 from lowapprox._core.typing import Array
-from lowapprox._subspace.algebra import Small
+from lowapprox._subspace.algebra import Small, double
 from lowapprox._subspace.golub_kahan import GolubKahan
 from lowapprox._subspace.longside import KeptSide, PassingSide
 from lowapprox._subspace.stopping import (
@@ -20,7 +20,7 @@ from lowapprox._subspace.stopping import (
     StoppingRule,
     grow,
 )
-from lowapprox.svd._methods import Factors, Task
+from lowapprox.svd._methods import Factors, Spent, Task
 
 __all__ = ["affordable_dim", "block_size", "krylov", "stopping_rule"]
 
@@ -28,11 +28,11 @@ __all__ = ["affordable_dim", "block_size", "krylov", "stopping_rule"]
 def krylov(task: Task) -> Factors:
     """Compute a truncated SVD from a block Krylov space."""
     factors = krylov_up_to(task, None)
-    assert factors is not None
+    assert isinstance(factors, Factors)
     return factors
 
 
-def krylov_up_to(task: Task, most: int | None) -> Factors | None:
+def krylov_up_to(task: Task, most: int | None) -> Factors | Spent:
     """Compute a truncated SVD, or give up when the space outgrows `most` dimensions."""
     op = task.op
     m, n = op.shape
@@ -57,10 +57,11 @@ def krylov_up_to(task: Task, most: int | None) -> Factors | None:
             most=most,
             report=task.report,
         )
-    if verdict.outgrown:
-        return None
-    size = min(verdict.size, task.cap)
-    U, s, V = gk.vectors(ritz, size)
+        if verdict.outgrown:
+            return Spent(gk.passes, gk.matvecs)
+        size = min(verdict.size, task.cap)
+        images = gk.images(ritz, size)
+    U, s, V = gk.vectors(ritz, images)
     residuals = np.hypot(ritz.residuals[:size], gk.dropped)
     residuals += 4.0 * op.eps * float(ritz.s[0]) * np.sqrt(size)
     met = verdict.done and (task.tol is None or verdict.value <= verdict.target)
@@ -102,8 +103,7 @@ def _budget(passes: int | None, reserved: int) -> int | None:
 def _residuals(op: MatrixLike, U: Array, s: Small, V: Array) -> Small:
     """Norms of ``A^H u_i - s_i v_i``, for vectors as rows."""
     rows = op.rmat(U.T).T - op.from_numpy(s[:, None], real=True) * V
-    host = op.to_numpy(rows)
-    return np.asarray(np.linalg.norm(host.astype(np.result_type(host.dtype, np.float64)), axis=1))
+    return np.asarray(np.linalg.norm(double(op.to_numpy(rows)), axis=1))
 
 
 def block_size(task: Task) -> int:

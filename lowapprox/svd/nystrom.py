@@ -11,16 +11,16 @@ import numpy as np
 
 from lowapprox._core.checks import checked_rank
 from lowapprox._core.errors import InputError, InputTypeError, NumericalError
-from lowapprox._core.matrix import MatrixLike
+from lowapprox._core.matrix import MatrixLike, to_host
 from lowapprox._core.results import Result
 from lowapprox._core.rng import as_generator, standard_normal
 from lowapprox._core.typing import Array, MatrixInput, RNGInput
 from lowapprox._core.views import normalize
+from lowapprox._subspace.algebra import double
 from lowapprox._subspace.orth import orthonormalize, random_rows
 from lowapprox.svd.spectral import (
     adjoint,
     hermitian_operator,
-    host,
     read_diagonal,
     reconstruct,
     square,
@@ -79,7 +79,7 @@ class NystromResult(Result):
 
     def as_linear_operator(self) -> LinearOperator:
         """Return the approximation as a `scipy.sparse.linalg.LinearOperator`."""
-        return hermitian_operator(host(self.U), host(self.w))
+        return hermitian_operator(to_host(self.U), to_host(self.w))
 
     def solve(self, b: Array, mu: float) -> Array:
         """Solve ``(U diag(w) U^H + mu I) x = b``.
@@ -141,14 +141,14 @@ class NystromResult(Result):
            arXiv:2110.02820.
         """
         mu = _checked_mu(mu)
-        w = host(self.w).astype(np.float64)
+        w = to_host(self.w).astype(np.float64)
         last = float(w[-1]) + mu if w.size else 1.0
-        if w.size and last <= w.size * float(np.finfo(host(self.w).dtype).eps) * float(w[0]):
+        if w.size and last <= w.size * float(np.finfo(to_host(self.w).dtype).eps) * float(w[0]):
             raise InputError(
                 "`mu` must be positive beyond rounding when the approximation is singular, "
                 f"got {mu:.3g}"
             )
-        return hermitian_operator(host(self.U), last / (w + mu), rest=1.0)
+        return hermitian_operator(to_host(self.U), last / (w + mu), rest=1.0)
 
 
 def nystrom(
@@ -239,12 +239,12 @@ class _Sketch:
 
     def finish(self, rank: int, shift: float | None) -> NystromResult:
         op, exponent = self.op, self.exponent
-        gram = _double(op.to_numpy(self.Y @ adjoint(self.Y)))
+        gram = double(op.to_numpy(self.Y @ adjoint(self.Y)))
         top = float(np.sqrt(np.linalg.norm(gram, 2))) if gram.size else 0.0  # |A G|
         rounding = math.sqrt(max(op.shape[0], 1)) * op.eps * top
         shift = rounding if shift is None else math.ldexp(shift, -exponent)
         Y = self.Y + shift * self.G
-        solved, met = _divide(_double(op.to_numpy(Y @ adjoint(self.G))), shift, top, op.eps)
+        solved, met = _divide(double(op.to_numpy(Y @ adjoint(self.G))), shift, top, op.eps)
         # The approximation is B B^H with B = Y (L^-1)^H, kept as rows.
         block = orthonormalize(op, op.from_numpy(solved) @ Y, 0.0, self.gen)
         P, s, _ = np.linalg.svd(block.factor.T)
@@ -338,10 +338,6 @@ def _real_diagonal(diagonal: Host, eps: float) -> Host:
 
 def _conj(op: MatrixLike, x: Array) -> Array:
     return op.xp.conj(x) if op.dtype.kind == "c" else x
-
-
-def _double(x: Host) -> Host:
-    return np.asarray(x, dtype=np.result_type(x.dtype, np.float64))
 
 
 def _checked_mu(mu: Any, name: str = "mu") -> float:

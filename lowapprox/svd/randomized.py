@@ -16,14 +16,15 @@ from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.progress import Reporter
 from lowapprox._core.rng import as_generator
 from lowapprox._core.typing import MatrixInput
-from lowapprox._core.views import Centred, Scaled, normalize
+from lowapprox._core.views import Centred, Scaled, normalize, scaled
 from lowapprox.svd._certify import CERTIFICATES, certify_factors
-from lowapprox.svd._methods import LEVELS, Factors, Task
-from lowapprox.svd.direct import direct
+from lowapprox.svd._methods import LEVELS, Factors, Spent, Task
+from lowapprox.svd.direct import direct, refuse_dense
 from lowapprox.svd.gram import gram
 from lowapprox.svd.krylov import krylov, krylov_up_to
 from lowapprox.svd.result import SVDResult
 from lowapprox.svd.signs import fix_signs
+from lowapprox.svd.skeleton import adjoint
 from lowapprox.svd.subspace import subspace
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def randomized_svd(
         op, exponent, fro2 = normalize(op)
     if center:
         op = Centred(op)
-        fro2, mean = op.fro2(), _times_power(op.mean, exponent)
+        fro2, mean = op.fro2(), scaled(op.mean, exponent)
     if 0 in op.shape or fro2 == 0.0:
         return _trivial(op, rank, mean, norm)
     wide = op.shape[0] < op.shape[1]
@@ -195,18 +196,14 @@ def randomized_svd(
     info = dict(factors.info)
     info |= {"method": chosen, "why": why, "exponent": exponent}
     info |= {"seconds": {"solve": solved - start, "certify": time.perf_counter() - solved}}
-
-    def unscaled(x: float) -> float:
-        return float(np.ldexp(x, exponent))
-
     s = np.ldexp(factors.s, exponent)
     bound = certificate.error_bound
     return SVDResult(
         U=U,
         s=op.from_numpy(s, real=True),
-        Vh=_adjoint(op, V),
+        Vh=adjoint(op, V),
         rank=int((factors.s > max(op.shape) * op.eps * factors.s[0]).sum()),
-        error=unscaled(certificate.error),
+        error=scaled(certificate.error, exponent),
         error_kind=certificate.kind,
         residuals=np.ldexp(factors.residuals, exponent),
         converged=converged,
@@ -214,9 +211,9 @@ def randomized_svd(
         matvecs=factors.matvecs + certificate.matvecs,
         info=info,
         norm="spectral" if norm == "spectral" else "fro",
-        fro_norm=unscaled(certificate.fro_norm),
+        fro_norm=scaled(certificate.fro_norm, exponent),
         mean=mean,
-        error_bound=None if bound is None else unscaled(bound),
+        error_bound=None if bound is None else scaled(bound, exponent),
         failure_probability=certificate.failure_probability,
     )
 
@@ -256,22 +253,29 @@ def _choose(task: Task) -> tuple[str, str]:
 
 
 def _run(task: Task, method: str, why: str, *, automatic: bool) -> tuple[Factors, str, str]:
+    """Run a method, or the one that takes over from it."""
     if method == "single_pass":
         from lowapprox.svd.single_pass import single_pass
 
         return single_pass(task), method, why
+    if method in {"direct", "gram"} and not automatic:
+        refuse_dense(task, method)
+    spent = Spent(0, 0)
+    out: Factors | Spent = spent
     if method == "gram":
-        factors = gram(task)
-        if factors is not None:
-            return factors, method, why
-        method, why = "krylov", "the Gram matrix cannot hold the wanted values"
+        out = gram(task)
+        if isinstance(out, Factors):
+            return out, method, why
+        spent, method, why = out, "krylov", "the Gram matrix cannot hold the wanted values"
     if method == "krylov" and automatic and task.op.kind == "dense" and task.passes is None:
-        factors = krylov_up_to(task, min(task.op.shape) // 2)
-        if factors is not None:
-            return factors, method, why
-        method, why = "direct", "the Krylov space outgrew half of min(m, n)"
-    solver = {"krylov": krylov, "subspace": subspace, "direct": direct}[method]
-    return solver(task), method, why
+        out = krylov_up_to(task, min(task.op.shape) // 2)
+        if isinstance(out, Spent):
+            spent = Spent(spent.passes + out.passes, spent.matvecs + out.matvecs)
+            method, why = "direct", "the Krylov space outgrew half of min(m, n)"
+    if isinstance(out, Spent):
+        out = {"krylov": krylov, "subspace": subspace, "direct": direct}[method](task)
+    total = replace(out, passes=out.passes + spent.passes, matvecs=out.matvecs + spent.matvecs)
+    return total, method, why
 
 
 def _trivial(op: MatrixLike, rank: int | None, mean: Any, norm: str) -> SVDResult:
@@ -294,15 +298,6 @@ def _trivial(op: MatrixLike, rank: int | None, mean: Any, norm: str) -> SVDResul
         fro_norm=0.0,
         mean=mean,
     )
-
-
-def _adjoint(op: MatrixLike, V: Any) -> Any:
-    return op.xp.conj(V).T if op.dtype.kind == "c" else V.T
-
-
-def _times_power(x: Any, exponent: int) -> Any:
-    half = exponent // 2
-    return (x * 2.0**half) * 2.0 ** (exponent - half)
 
 
 def warn_unmet(factors: Factors, missed: bool) -> None:

@@ -16,6 +16,7 @@ from lowapprox._core.results import Result
 from lowapprox._core.rng import as_generator, standard_normal
 from lowapprox._core.typing import Array, MatrixInput
 from lowapprox._core.views import normalize
+from lowapprox._subspace.algebra import double
 from lowapprox._subspace.orth import Basis, orthonormalize, random_rows, remove_span
 from lowapprox.svd.result import ErrorKind
 
@@ -180,6 +181,4 @@ def _image(
 
 def _norm(op: MatrixLike, rows: Array) -> float:
     """Estimate of a Frobenius norm from the images of the probes."""
-    host = op.to_numpy(rows)
-    host = host.astype(np.result_type(host.dtype, np.float64), copy=False)
-    return float(np.linalg.norm(host) / np.sqrt(rows.shape[0]))
+    return float(np.linalg.norm(double(op.to_numpy(rows))) / np.sqrt(rows.shape[0]))

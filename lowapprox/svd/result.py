@@ -10,8 +10,10 @@ import numpy as np
 
 from lowapprox._core.checks import checked_int, checked_tol
 from lowapprox._core.errors import InputError, InputTypeError
+from lowapprox._core.matrix import to_host
 from lowapprox._core.results import Result
 from lowapprox._core.typing import Array
+from lowapprox.svd.spectral import adjoint
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -117,7 +119,8 @@ class SVDResult(Result):
         """Return the approximation as a `scipy.sparse.linalg.LinearOperator`."""
         from scipy.sparse.linalg import LinearOperator
 
-        U, s, Vh, mean = (_host(x) for x in (self.U, self.s, self.Vh, self.mean))
+        U, s, Vh = (to_host(x) for x in self)
+        mean = None if self.mean is None else to_host(self.mean)
 
         def matmat(X: Array) -> Array:
             out = U @ (s[:, None] * (Vh @ X))
@@ -160,7 +163,7 @@ class SVDResult(Result):
         if (k is None) == (tol is None):
             raise InputError(f"give exactly one of `k` and `tol`, got k={k!r} and tol={tol!r}")
         size = int(self.s.shape[0])
-        s = np.asarray(_host(self.s), dtype=np.float64)
+        s = np.asarray(to_host(self.s), dtype=np.float64)
         tail = _tail_norms(s)  # tail[j] = norm of s[j:]
         if k is None:
             if self.norm == "spectral" or not np.isfinite(self.fro_norm):
@@ -211,7 +214,7 @@ class SVDResult(Result):
         n = int(self.Vh.shape[1])
         if len(X.shape) != 2 or X.shape[1] != n:
             raise InputError(f"`X` must have shape (p, {n}), got {tuple(X.shape)}")
-        V = _adjoint(self.Vh)
+        V = adjoint(self.Vh)
         scores = X @ V
         return scores if self.mean is None else scores - self.mean @ V
 
@@ -229,20 +232,6 @@ class SVDResult(Result):
                 "use certify='free' or 'probe'"
             )
         return self.s**2 / (self.fro_norm**2 if self.fro_norm else 1.0)
-
-
-def _adjoint(x: Array) -> Array:
-    if hasattr(x, "mH"):
-        return x.mH
-    return x.conj().T
-
-
-def _host(x: Any) -> Any:
-    if x is None:
-        return None
-    if hasattr(x, "resolve_conj"):
-        x = x.detach().resolve_conj().cpu()
-    return np.asarray(x.get() if hasattr(x, "get") else x)
 
 
 def _tail_norms(s: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

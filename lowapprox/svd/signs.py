@@ -11,7 +11,7 @@ __all__ = ["fix_signs"]
 
 
 def fix_signs(op: MatrixLike, U: Array, V: Array, side: str) -> tuple[Array, Array]:
-    """Make one entry of each vector real and positive, and turn its partner alike.
+    """Make one entry of each vector real and positive, and turn its partner alike, in place.
 
     The entry is the first whose modulus is within ``32 sqrt(eps)`` of the largest: the window makes
     vectors with equal entries stable under rounding.
@@ -33,4 +33,6 @@ def fix_signs(op: MatrixLike, U: Array, V: Array, side: str) -> tuple[Array, Arr
     modulus = np.abs(entries)
     phase = np.where(modulus > 0, entries.conj() / np.where(modulus > 0, modulus, 1.0), 1.0)
     turn = op.from_numpy(phase)
-    return U * turn, V * turn
+    U *= turn
+    V *= turn
+    return U, V

@@ -6,8 +6,8 @@ import numpy as np
 
 from lowapprox._core.errors import InputError
 from lowapprox._core.matrix import Adjoint
+from lowapprox._core.views import scaled
 from lowapprox.svd._methods import Factors, Task
-from lowapprox.svd.skeleton import scaled
 from lowapprox.svd.streaming import StreamingSVD
 
 __all__ = ["single_pass"]

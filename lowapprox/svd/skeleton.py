@@ -9,7 +9,7 @@ import numpy as np
 from lowapprox._core.matrix import Adjoint, MatrixLike, MatrixView
 from lowapprox._core.rng import standard_normal
 from lowapprox._core.typing import Array
-from lowapprox._core.views import Scaled
+from lowapprox._core.views import Scaled, scaled
 
 __all__ = [
     "Counted",
@@ -18,7 +18,6 @@ __all__ = [
     "dense",
     "index_array",
     "residual_fro2",
-    "scaled",
     "take",
 ]
 
@@ -84,11 +83,6 @@ def index_array(op: MatrixLike, indices: np.ndarray[Any, Any]) -> Array:
     import array_api_compat
 
     return op.xp.asarray(indices, device=array_api_compat.device(op.source))
-
-
-def scaled(x: Any, exponent: int) -> Any:
-    """Multiply by a power of two, in two steps since it may overflow alone."""
-    return (x * 2.0 ** (exponent // 2)) * 2.0 ** (exponent - exponent // 2) if exponent else x
 
 
 def take(op: MatrixLike, indices: np.ndarray[Any, Any], axis: int) -> Array:

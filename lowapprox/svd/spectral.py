@@ -13,7 +13,7 @@ from lowapprox._core.typing import Array, MatrixInput
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
 
-__all__ = ["adjoint", "hermitian_operator", "host", "read_diagonal", "reconstruct", "square"]
+__all__ = ["adjoint", "hermitian_operator", "read_diagonal", "reconstruct", "square"]
 
 Host = np.ndarray[Any, Any]
 
@@ -32,11 +32,6 @@ def adjoint(U: Array) -> Array:
 
     xp = array_api_compat.array_namespace(U)
     return (xp.conj(U) if xp.isdtype(U.dtype, "complex floating") else U).T
-
-
-def host(x: Array) -> Host:
-    """Copy of an array of any namespace and device in NumPy."""
-    return as_matrix(x[:, None]).to_numpy(x) if x.ndim == 1 else as_matrix(x).to_numpy(x)
 
 
 def reconstruct(U: Array, w: Array) -> Array:

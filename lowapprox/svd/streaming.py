@@ -14,12 +14,11 @@ from lowapprox._core.errors import ConvergenceWarning, InputError, InputTypeErro
 from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.rng import as_generator, draw_key
 from lowapprox._core.typing import MatrixInput, RNGInput
-from lowapprox._core.views import normalize
+from lowapprox._core.views import normalize, scaled
 from lowapprox.sketching import Gaussian, SparseSign
 from lowapprox.sketching.operators import SketchOperator
 from lowapprox.svd.result import SVDResult
 from lowapprox.svd.signs import fix_signs
-from lowapprox.svd.skeleton import scaled
 
 __all__ = ["StreamingSVD"]
 
@@ -344,7 +343,7 @@ class StreamingSVD:
         short, long = (wide, tall) if m >= n else (tall, wide)
         inner, outer = (Zh.conj().T, W) if m >= n else (W, Zh.conj().T)
         first = _completed(host, short.times(inner[:, :found], min(m, n)), k)
-        turn, first = fix_signs(host, np.ones((1, k)), first, "v")
+        turn, first = fix_signs(host, np.ones((1, k), dtype), first, "v")
         second = long.times(outer[:, :found] * turn[:, :found], max(m, n))
         second = _completed(host, second, k)
         U, V = (second, first) if m >= n else (first, second)

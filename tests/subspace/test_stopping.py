@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from lowapprox._core.matrix import as_matrix
-from lowapprox._subspace.golub_kahan import GolubKahan, Ritz
+from lowapprox._subspace.golub_kahan import GolubKahan
 from lowapprox._subspace.longside import KeptSide
+from lowapprox._subspace.space import Ritz
 from lowapprox._subspace.stopping import FrobeniusRule, RankRule, SpectralRule, grow
 from tests.reference import with_spectrum
 

@@ -1,0 +1,53 @@
+"""Methods that give up or are refused, and what they have cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.sparse import random_array as random_sparse
+from scipy.sparse.linalg import LinearOperator
+
+from lowapprox import InputError
+from lowapprox.svd import randomized_svd
+from tests.reference import with_spectrum
+
+
+@pytest.mark.parametrize("method", ["direct", "gram"])
+def test_a_large_sparse_matrix_is_not_made_dense(method):
+    A = random_sparse((50_000, 8_000), density=1e-5, rng=0)
+    with pytest.raises(InputError, match=rf"`?method='{method}' would make a dense array"):
+        randomized_svd(A, 3, method=method)
+    op = LinearOperator(A.shape, matvec=A.dot, rmatvec=A.T.dot, dtype=float)
+    with pytest.raises(InputError, match="would make a dense array"):
+        randomized_svd(op, 3, method=method)
+
+
+def test_small_sparse_matrices_may_use_every_method():
+    A = random_sparse((300, 40), density=0.2, rng=0)
+    s = np.linalg.svd(A.toarray(), compute_uv=False)
+    for method in ("direct", "gram"):
+        assert np.allclose(randomized_svd(A, 5, method=method, rng=0).s, s[:5])
+
+
+def test_products_of_an_abandoned_krylov_run_are_counted():
+    A = np.random.default_rng(0).standard_normal((400, 300))
+    result = randomized_svd(A, tol=0.05, rng=0)
+    assert result.info["method"] == "direct"
+    assert result.matvecs > 300
+    assert result.passes > 10
+
+
+def test_a_gram_matrix_that_was_not_enough_is_counted():
+    A = with_spectrum(np.random.default_rng(1), 500, 40, 0.3 ** np.arange(40.0))
+    gram = randomized_svd(A, 20, method="gram", rng=0)
+    krylov = randomized_svd(A, 20, method="krylov", rng=0)
+    assert gram.info["method"] == "krylov"
+    assert gram.passes == krylov.passes + 1
+
+
+def test_the_bound_is_no_more_than_the_exact_frobenius_error():
+    A = with_spectrum(np.random.default_rng(3), 300, 200, np.r_[1.0, np.full(199, 0.01)])
+    result = randomized_svd(A, 1, certify="probe", rng=0)
+    assert result.error_kind == "exact"
+    assert result.error_bound <= result.error
+    assert result.error_bound >= 0.01 * (1 - 1e-9)
