@@ -23,7 +23,7 @@ from lowapprox._subspace.lanczos import Lanczos
 from lowapprox._subspace.stopping import grow
 from lowapprox.svd._certify import CERTIFICATES, certify_factors
 from lowapprox.svd._methods import LEVELS, Factors, Task
-from lowapprox.svd.direct import cut_full
+from lowapprox.svd.direct import cut_full, refuse_dense
 from lowapprox.svd.krylov import affordable_dim, block_size, stopping_rule
 from lowapprox.svd.randomized import checked_target, warn_unmet
 from lowapprox.svd.result import ErrorKind
@@ -236,6 +236,8 @@ def randomized_eigh(
         report=reporter,
     )
     chosen, why = _choose(task) if method == "auto" else (method, "asked for")
+    if method == "direct":
+        refuse_dense(task, method)
     factors = _direct(task) if chosen == "direct" else _krylov(task)
     reporter.close()
     solved = time.perf_counter()
@@ -301,7 +303,7 @@ def _krylov(task: Task) -> Factors:
     if task.rank is None:
         expected = min(n, 16 * width)
     # Kernels and a threaded BLAS would fight for the cores between the sparse products.
-    with blas_threads(1) if op.kind == "sparse" else nullcontext():
+    with blas_threads(1) if op.compiled else nullcontext():
         space = Lanczos(op, width, task.gen, expected)
         ritz, verdict, restarts = grow(
             space,

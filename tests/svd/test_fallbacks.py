@@ -8,7 +8,7 @@ from scipy.sparse import random_array as random_sparse
 from scipy.sparse.linalg import LinearOperator
 
 from lowapprox import InputError
-from lowapprox.svd import randomized_svd
+from lowapprox.svd import randomized_eigh, randomized_svd
 from tests.reference import with_spectrum
 
 
@@ -20,6 +20,12 @@ def test_a_large_sparse_matrix_is_not_made_dense(method):
     op = LinearOperator(A.shape, matvec=A.dot, rmatvec=A.T.dot, dtype=float)
     with pytest.raises(InputError, match="would make a dense array"):
         randomized_svd(op, 3, method=method)
+
+
+def test_nor_is_a_large_hermitian_one():
+    A = random_sparse((20_000, 20_000), density=1e-5, rng=0)
+    with pytest.raises(InputError, match="would make a dense array"):
+        randomized_eigh(A + A.T, 3, method="direct")
 
 
 def test_small_sparse_matrices_may_use_every_method():
