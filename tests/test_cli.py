@@ -128,7 +128,7 @@ def test_svd_by_tolerance_centred(matrix: np.ndarray, tmp_path: Path) -> None:
         ("a.npy", b"garbage", ["--rank", 1], "`file` cannot be read"),
         ("a.npz", b"PK\x03\x04garbage", ["--rank", 1], "`file` cannot be read"),
         ("a.npy", np.ones((3, 2)), [], "`rank`"),
-        ("a.npy", np.ones((3, 2)), ["--rank", 3], "`rank` must lie in [1, 2]"),
+        ("a.npy", np.ones((3, 2)), ["--rank", 3], "`rank` must lie in [1, min(m, n)] = [1, 2]"),
         ("a.npy", np.full((3, 2), np.nan), ["--rank", 1], "finite"),
         ("a.npy", np.ones(3), ["--rank", 1], "2 dimensions"),
         ("a.npz", {"a": np.ones((2, 2)), "b": np.ones((2, 2))}, ["--rank", 1], "one array, got 2"),

@@ -7,30 +7,45 @@ from typing import Any
 
 from lowapprox._core.errors import InputError, InputTypeError
 
-__all__ = ["checked_choice", "checked_int", "checked_rank", "checked_tol"]
+__all__ = ["checked_choice", "checked_int", "checked_rank", "checked_target", "checked_tol"]
 
 
-def checked_int(value: Any, name: str, low: int, high: int | None = None) -> int:
-    """Return `value` as an int within [low, high]."""
+def checked_int(value: Any, name: str, low: int | None, high: int | None = None) -> int:
+    """Return `value` as an int within [low, high], None being no limit."""
     try:
         number = operator.index(value)
     except TypeError:
         raise InputTypeError(f"`{name}` must be an integer, got {value!r}") from None
     if isinstance(value, bool):
         raise InputTypeError(f"`{name}` must be an integer, got {value!r}")
-    if number < low or (high is not None and number > high):
+    if (low is not None and number < low) or (high is not None and number > high):
         allowed = f"at least {low}" if high is None else f"in [{low}, {high}]"
         raise InputError(f"`{name}` must be {allowed}, got {number}")
     return number
 
 
-def checked_rank(rank: Any, shape: tuple[int, int]) -> int:
-    """Return `rank` as an int in [1, min(shape)]; an empty matrix gives 0."""
+def checked_rank(
+    rank: Any, shape: tuple[int, int], name: str = "rank", *, cap: bool = False
+) -> int:
+    """Return `rank` as an int in [1, min(shape)]; an empty matrix gives 0.
+
+    A `cap` may be larger than the matrix allows.
+    """
     limit = min(shape)
-    number = checked_int(rank, "rank", 0 if limit == 0 else 1)
-    if limit and number > limit:
-        raise InputError(f"`rank` must lie in [1, {limit}] for shape {shape}, got {number}")
+    number = checked_int(rank, name, None if limit else 0)
+    if limit and (number < 1 or (number > limit and not cap)):
+        allowed = "be at least 1" if cap else f"lie in [1, min(m, n)] = [1, {limit}]"
+        raise InputError(f"`{name}` must {allowed} for shape {shape}, got {number}")
     return min(number, limit)
+
+
+def checked_target(rank: Any, tol: Any, shape: tuple[int, int]) -> tuple[int | None, float | None]:
+    """Check what is asked for, of which at least one must be given; with both the rank is a cap."""
+    if rank is None and tol is None:
+        raise InputError("`rank` or `tol` must be given, got neither")
+    if rank is not None:
+        rank = checked_rank(rank, shape, cap=tol is not None)
+    return rank, None if tol is None else checked_tol(tol)
 
 
 def checked_tol(tol: Any, name: str = "tol") -> float:

@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lowapprox._core.checks import checked_tol
+from lowapprox._core.checks import checked_target
 from lowapprox._core.matrix import as_matrix
 from lowapprox._core.results import Result
 from lowapprox._core.rng import as_generator
 from lowapprox._core.typing import Array, MatrixInput, RNGInput
 from lowapprox._core.views import scaled
 from lowapprox.svd.columns import Selection, triangular_basis
-from lowapprox.svd.interpolative import checked_limit, warn_missed
+from lowapprox.svd.interpolative import warn_missed
 from lowapprox.svd.result import ErrorKind
 from lowapprox.svd.skeleton import Counted, adjoint, dense, index_array, take
 
@@ -157,8 +157,8 @@ def cur(
     (array([4]), array([3]), array([[0.05]]))
     """
     op = Counted(as_matrix(A))
-    limit = checked_limit(rank, tol, op.shape)
-    tol = None if tol is None else checked_tol(tol)
+    rank, tol = checked_target(rank, tol, op.shape)
+    limit = min(op.shape) if rank is None else rank
     chosen = Selection(op, tol, as_generator(rng))
     while True:
         more = chosen.grow(chosen.next_block(limit))

@@ -25,7 +25,7 @@ from lowapprox.svd._certify import CERTIFICATES, certify_factors
 from lowapprox.svd._methods import LEVELS, Factors, Task
 from lowapprox.svd.direct import cut_full, refuse_dense
 from lowapprox.svd.krylov import affordable_dim, block_size, stopping_rule
-from lowapprox.svd.randomized import checked_target, warn_unmet
+from lowapprox.svd.randomized import checked_goal, warn_unmet
 from lowapprox.svd.result import ErrorKind
 from lowapprox.svd.signs import fix_signs
 from lowapprox.svd.skeleton import index_array
@@ -211,7 +211,7 @@ def randomized_eigh(
     """
     start = time.perf_counter()
     op: MatrixLike = _SelfAdjoint(square(A))
-    rank, tol = checked_target(rank, tol, norm, op.shape)
+    rank, tol = checked_goal(rank, tol, norm, op.shape)
     method = checked_choice(method, "method", _METHODS)
     accuracy = checked_choice(accuracy, "accuracy", tuple(LEVELS))
     certify = checked_choice(certify, "certify", CERTIFICATES)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from lowapprox._core.checks import checked_int, checked_rank, checked_tol
+from lowapprox._core.checks import checked_target
 from lowapprox._core.errors import AccuracyWarning, ConvergenceWarning, InputError
 from lowapprox._core.matrix import as_matrix
 from lowapprox._core.results import Result
@@ -170,8 +170,8 @@ def interpolative(
     if axis not in (0, 1):
         raise InputError(f"`axis` must be 0 (rows) or 1 (columns), got {axis!r}")
     op = Counted(as_matrix(A))
-    limit = checked_limit(rank, tol, op.shape)
-    tol = None if tol is None else checked_tol(tol)
+    rank, tol = checked_target(rank, tol, op.shape)
+    limit = min(op.shape) if rank is None else rank
     chosen = choose_columns(op if axis == 1 else op.H, limit, tol, as_generator(rng))
     if not chosen.converged:
         warn_missed(chosen.error, chosen.fro_norm, tol, chosen.indices.size)
@@ -197,17 +197,6 @@ def interpolative(
         matvecs=op.matvecs,
         info=chosen.info,
     )
-
-
-def checked_limit(rank: int | None, tol: float | None, shape: tuple[int, int]) -> int:
-    """Return the largest number of rows or columns to select."""
-    if rank is None and tol is None:
-        raise InputError("give `rank`, `tol` or both, got neither")
-    if rank is None:
-        return min(shape)
-    if tol is None:
-        return checked_rank(rank, shape)
-    return min(checked_int(rank, "rank", 0 if 0 in shape else 1), *shape)
 
 
 def warn_missed(error: float, fro_norm: float, tol: float | None, size: int) -> None:

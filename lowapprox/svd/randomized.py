@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowapprox._core.checks import checked_choice, checked_int, checked_rank, checked_tol
+from lowapprox._core.checks import checked_choice, checked_int, checked_target
 from lowapprox._core.errors import ConvergenceWarning, InputError
 from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.progress import Reporter
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lowapprox._core.progress import Progress
     from lowapprox._core.typing import RNGInput
 
-__all__ = ["checked_target", "randomized_svd", "warn_unmet"]
+__all__ = ["checked_goal", "randomized_svd", "warn_unmet"]
 
 _METHODS = ("auto", "krylov", "subspace", "single_pass", "gram", "direct")
 _SIGNS = ("auto", "u", "v", "none")
@@ -147,7 +147,7 @@ def randomized_svd(
     """
     start = time.perf_counter()
     op = as_matrix(A)
-    rank, tol = checked_target(rank, tol, norm, op.shape)
+    rank, tol = checked_goal(rank, tol, norm, op.shape)
     method = checked_choice(method, "method", _METHODS)
     accuracy = checked_choice(accuracy, "accuracy", tuple(LEVELS))
     sign = checked_choice(sign, "sign", _SIGNS)
@@ -218,21 +218,17 @@ def randomized_svd(
     )
 
 
-def checked_target(
+def checked_goal(
     rank: Any, tol: Any, norm: str, shape: tuple[int, int]
 ) -> tuple[int | None, float | None]:
     """Check what is asked for; at least one of the two comes back."""
     checked_choice(norm, "norm", ("fro", "spectral", "residual"))
-    if rank is None and tol is None:
-        raise InputError("`rank` or `tol` must be given, got neither")
+    rank, tol = checked_target(rank, tol, shape)
     if norm == "residual" and (rank is None or tol is None):
         raise InputError(
             f"norm='residual' needs both `rank` and `tol`, got rank={rank!r} and tol={tol!r}"
         )
-    if rank is not None:
-        # With a tolerance the rank is only a cap.
-        rank = checked_rank(rank if tol is None else min(rank, *shape), shape)
-    return rank, None if tol is None else checked_tol(tol)
+    return rank, tol
 
 
 def _choose(task: Task) -> tuple[str, str]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from lowapprox._core.checks import checked_int, checked_tol
-from lowapprox._core.errors import ConvergenceWarning, InputError
+from lowapprox._core.checks import checked_int, checked_rank, checked_tol
+from lowapprox._core.errors import ConvergenceWarning
 from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.results import Result
 from lowapprox._core.rng import as_generator, standard_normal
@@ -118,9 +118,7 @@ def range_finder(
     op, exponent, fro2 = normalize(as_matrix(A))
     m, n = op.shape
     limit = min(m, n)
-    size = checked_int(size, "size", min(1, limit))
-    if size > limit:
-        raise InputError(f"`size` must lie in [1, {limit}] for shape {op.shape}, got {size}")
+    size = checked_rank(size, op.shape, "size")
     passes = checked_int(passes, "passes", 1)
     goal = None if tol is None else checked_tol(tol)
     gen = as_generator(rng)

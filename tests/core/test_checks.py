@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowapprox._core.checks import checked_choice, checked_int, checked_rank, checked_tol
+from lowapprox._core.checks import (
+    checked_choice,
+    checked_int,
+    checked_rank,
+    checked_target,
+    checked_tol,
+)
 from lowapprox._core.errors import InputError, InputTypeError
 
 
@@ -43,11 +49,30 @@ def test_ranks(shape: tuple[int, int]) -> None:
     limit = min(shape)
     assert [checked_rank(k, shape) for k in range(1, limit + 1)] == list(range(1, limit + 1))
     for bad in (-1, 0, limit + 1):
-        with pytest.raises(InputError, match="`rank` must") as caught:
+        wanted = f"`rank` must lie in [1, min(m, n)] = [1, {limit}] for shape {shape}, got {bad}"
+        with pytest.raises(InputError, match=re.escape(wanted)):
             checked_rank(bad, shape)
-        assert str(bad) in str(caught.value)
-    with pytest.raises(InputError, match=re.escape(f"[1, {limit}]")):
-        checked_rank(limit + 1, shape)
+    with pytest.raises(InputError, match="`size` must"):
+        checked_rank(0, shape, "size")
+
+
+def test_ranks_that_are_caps() -> None:
+    assert [checked_rank(k, (5, 3), cap=True) for k in (1, 3, 4, 10**30)] == [1, 3, 3, 3]
+    for bad in (0, -1):
+        wanted = f"`rank` must be at least 1 for shape (5, 3), got {bad}"
+        with pytest.raises(InputError, match=re.escape(wanted)):
+            checked_rank(bad, (5, 3), cap=True)
+    with pytest.raises(InputTypeError, match="`rank` must be an integer"):
+        checked_rank("2", (5, 3), cap=True)
+
+
+def test_targets() -> None:
+    assert checked_target(2, None, (5, 3)) == (2, None)
+    assert checked_target(None, 0.5, (5, 3)) == (None, 0.5)
+    assert checked_target(4, 0.5, (5, 3)) == (3, 0.5)
+    for rank, tol in ((None, None), (4, None), (0, 0.5), (2, 1.0)):
+        with pytest.raises(InputError, match=r"`rank`|`tol`"):
+            checked_target(rank, tol, (5, 3))
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 4), (4, 0)])

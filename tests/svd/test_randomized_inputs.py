@@ -652,8 +652,9 @@ def test_rank_is_checked():
         with pytest.raises(InputError, match=rf"`rank` must .* got {bad}"):
             randomized_svd(A, bad)
     for bad in (1.5, "2", True):
-        with pytest.raises(InputTypeError, match="`rank`"):
-            randomized_svd(A, bad)
+        for tol in (None, 0.1):
+            with pytest.raises(InputTypeError, match="`rank`"):
+                randomized_svd(A, bad, tol=tol)
     with pytest.raises(InputError, match="`rank` or `tol`"):
         randomized_svd(A)
     assert randomized_svd(A, np.int8(2), rng=0).s.shape == (2,)
