@@ -20,7 +20,7 @@ _NAMES = {
     "show_config": "_core.config",
     "thread_limit": "_core.threads",
 }
-_MODULES = ("datasets", "sketching", "svd")
+_MODULES = ("datasets", "hamming", "sketching", "svd")
 
 __all__ = [*_MODULES, *_NAMES, "__version__"]
 

@@ -1,4 +1,5 @@
 from lowapprox import datasets as datasets
+from lowapprox import hamming as hamming
 from lowapprox import sketching as sketching
 from lowapprox import svd as svd
 from lowapprox._core.config import show_config as show_config

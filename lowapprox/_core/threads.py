@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 from lowapprox._core.checks import checked_int
 
-__all__ = ["blas_threads", "kernel_threads", "parallel_allowed", "thread_limit"]
+__all__ = ["blas_threads", "kernel_threads", "parallel_allowed", "run_blocks", "thread_limit"]
 
 
 @contextmanager
@@ -84,6 +84,36 @@ def parallel_allowed() -> bool:
     if threading.current_thread() is threading.main_thread():
         return True
     return threading_layer() != "workqueue"
+
+
+def run_blocks(work: Callable[[int], None], count: int) -> None:
+    """Call ``work(0), ..., work(count - 1)``, in any order, on as many threads as kernels may use.
+
+    For kernels that release the interpreter's lock and write to places of their own: unlike a
+    parallel kernel, this works in every thread and with every threading layer, and each kernel is
+    compiled once.
+    """
+    todo, lock = iter(range(count)), threading.Lock()
+
+    def run() -> None:
+        while True:
+            with lock:
+                block = next(todo, None)
+            if block is None:
+                return
+            work(block)
+
+    threads = min(kernel_threads(), count) if count > 1 else 1
+    if threads == 1:
+        run()
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = [pool.submit(run) for _ in range(threads - 1)]
+        run()
+        for other in others:
+            other.result()
 
 
 def threading_layer() -> str:

@@ -1,0 +1,6 @@
+"""Text-to-pattern Hamming distances: exact, bounded, approximate."""
+
+from lowapprox.hamming.alphabet import IUPAC
+from lowapprox.hamming.distances import hamming_distances
+
+__all__ = ["IUPAC", "hamming_distances"]

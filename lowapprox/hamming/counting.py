@@ -1,0 +1,72 @@
+"""What the methods have in common, and the loop over blocks of shifts that runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from lowapprox._core.typing import Array
+from lowapprox.hamming.alphabet import Pattern
+from lowapprox.hamming.text import CodedText
+
+__all__ = ["Counter", "block_shifts", "count_into", "count_range"]
+
+_SMALLEST_BLOCK = 1 << 17
+
+
+class Counter(Protocol):
+    """A method, prepared for the positions of a pattern that it counts."""
+
+    @property
+    def pattern(self) -> Pattern:
+        """The positions that this method counts."""
+
+    def subtract(self, codes: Array, out: Array) -> None:
+        """Subtract from ``out[i]`` the number of agreements at shift i.
+
+        `codes` holds ``out.size + span - 1`` text codes; `out` is contiguous, of any integer type.
+        The call must release the interpreter's lock, and may run in several threads at once.
+        """
+
+
+def block_shifts(span: int) -> int:
+    """Return the number of shifts of a block: its codes stay in cache, the overlap stays small."""
+    return max(_SMALLEST_BLOCK, 1 << (4 * span - 1).bit_length() if span else 0)
+
+
+def count_range(
+    text: CodedText,
+    counters: Sequence[Counter],
+    start: int,
+    out: Array,
+    *,
+    compiled: bool = True,
+) -> None:
+    """Write the distances of the shifts from `start` on into `out`, contiguous."""
+    out[...] = sum(counter.pattern.size for counter in counters)
+    if out.size and counters:
+        span = counters[0].pattern.span
+        codes = text.codes(start, start + out.size + span - 1, compiled=compiled)
+        for counter in counters:
+            counter.subtract(codes, out)
+
+
+def count_into(text: CodedText, counters: Sequence[Counter], out: Array) -> None:
+    """Write the distances of all shifts into `out`, block by block and in parallel."""
+    from lowapprox._core.threads import run_blocks
+
+    size = block_shifts(counters[0].pattern.span if counters else 0)
+    direct = out.flags.c_contiguous and out.dtype.isnative
+
+    def work(block: int) -> None:
+        target = out[block * size : (block + 1) * size]
+        if direct:
+            count_range(text, counters, block * size, target)
+        else:
+            piece = np.empty(target.size, dtype=out.dtype.newbyteorder("="))
+            count_range(text, counters, block * size, piece)
+            target[...] = piece
+
+    run_blocks(work, -(-out.size // size))

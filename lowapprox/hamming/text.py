@@ -1,0 +1,73 @@
+"""A text as codes, in pieces, with what surrounds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lowapprox._core.typing import Array
+from lowapprox.hamming.alphabet import Alphabet
+from lowapprox.hamming.letters import Letters
+
+__all__ = ["CodedText", "shifts_of"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CodedText:
+    """The text that all shifts of a pattern meet: what lies outside is wild, or comes round again.
+
+    Attributes
+    ----------
+    letters : Letters
+    alphabet : Alphabet
+    lead : int
+        Number of places in front of the text.
+    cyclic : bool
+        The text repeats for ever.
+    """
+
+    letters: Letters
+    alphabet: Alphabet
+    lead: int = 0
+    cyclic: bool = False
+
+    def codes(self, start: int, stop: int, *, compiled: bool = True) -> Array:
+        """Return the codes of places `start` to `stop`, counted from the first one in front."""
+        n = len(self.letters)
+        if self.cyclic and stop - start > n:
+            whole = self.codes(0, n, compiled=compiled)
+            return whole[np.arange(start, stop) % n]
+        out = np.empty(stop - start, dtype=self.alphabet.dtype)
+        place = start - self.lead
+        stop -= self.lead
+        filled = 0
+        while place < stop:
+            if self.cyclic:
+                inside = place % n
+                size = min(stop - place, n - inside)
+            elif 0 <= place < n:
+                inside, size = place, min(stop, n) - place
+            else:
+                inside, size = -1, (min(stop, 0) if place < 0 else stop) - place
+            piece = out[filled : filled + size]
+            if inside < 0:
+                piece[...] = self.alphabet.wild
+            else:
+                raw = self.letters.raw(inside, inside + size)
+                self.alphabet.encode(raw, piece, compiled=compiled)
+            place += size
+            filled += size
+        return out
+
+
+def shifts_of(mode: str, n: int, m: int) -> tuple[int, int]:
+    """Return the number of shifts, and how many places lie in front of the text.
+
+    An empty pattern fits between any two letters, in the modes that do not wrap around.
+    """
+    if mode == "cyclic":
+        return n, 0
+    if mode == "full" and m > 0:
+        return n + m - 1, m - 1
+    return max(n - m + 1, 0), 0
