@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
+from pathlib import Path
 
 from lowapprox import __version__
+
+sys.path.insert(0, str(Path(__file__).parent))  # for supported_inputs.py
 
 # The examples are small: more threads would not make them faster, and would make their times
 # depend on whatever else runs. Read when NumPy is imported, which is later.
@@ -22,6 +26,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
+    "supported_inputs",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "examples"]

@@ -1,0 +1,161 @@
+"""The registry of supported inputs tells the truth: every call on every kind of input."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lowapprox
+from lowapprox import InputTypeError
+from lowapprox._core.inputs import PRECISIONS, REFUSED, Call, registered
+from lowapprox.svd import randomized_svd
+from tests.reference import with_spectrum
+from tests.strategies import FORMS
+
+N = 40
+
+
+FAMILIES = registered()
+CALLS = [(package, call) for package, inputs in FAMILIES.items() for call in inputs.calls]
+
+
+def _memmap(A: np.ndarray, folder: Path) -> Any:
+    A.tofile(folder / "A")
+    return np.memmap(folder / "A", dtype=A.dtype, shape=A.shape, mode="r")
+
+
+def _torch(A: np.ndarray, folder: Path) -> Any:
+    return pytest.importorskip("torch").from_numpy(A.copy())
+
+
+def _dask(A: np.ndarray, folder: Path) -> Any:
+    return pytest.importorskip("dask.array").from_array(A, chunks=(16, 16))
+
+
+# Ways to hand over a matrix as each kind. A family with kinds of its own adds them.
+EXAMPLES: dict[str, list[Callable[[np.ndarray, Path], Any]]] = {
+    "numpy": [lambda A, _: A, lambda A, _: A.tolist()],
+    "memmap": [_memmap],
+    "array-api": [lambda A, _: FORMS["array-api-strict"](A), _torch],
+    "sparse": [lambda A, _: FORMS["csc_array"](A)],
+    "operator": [lambda A, _: FORMS["vector operator"](A)],
+    "dask": [_dask],
+}
+CASES = [
+    pytest.param(package, call, kind, make, id=f"{call.code}-{kind}-{i}")
+    for package, call in CALLS
+    for kind in FAMILIES[package].kinds
+    for i, make in enumerate(EXAMPLES[kind])
+]
+
+
+def arrays(result: Any) -> list[Any]:
+    """All arrays in a result."""
+    parts = [getattr(result, f.name) for f in fields(result)] if is_dataclass(result) else [result]
+    return [x for x in parts if hasattr(x, "shape") and hasattr(x, "dtype")]
+
+
+def host(x: Any) -> np.ndarray:
+    return x.toarray() if hasattr(x, "toarray") else np.asarray(x)
+
+
+@pytest.fixture(scope="module")
+def matrix() -> np.ndarray:
+    """Positive semidefinite, and of rank three to double precision, so that all calls fit it."""
+    s = np.where(np.arange(N) < 3, 10.0 ** -np.arange(N), 0.0)
+    U = with_spectrum(np.random.default_rng(0), N, N, np.ones(N))
+    return (U * s) @ U.T
+
+
+def run(package: str, call: Call, A: Any) -> Any:
+    names = {"A": A, "rank": 3, "size": 3, "m": 5, "n": N, "out": np.zeros((5, N))}
+    return eval(call.code, {**vars(importlib.import_module(package)), **names})
+
+
+@pytest.mark.parametrize(("package", "call", "kind", "make"), CASES)
+def test_the_registry_is_true(
+    package: str, call: Call, kind: str, make: Any, matrix: np.ndarray, tmp_path: Path
+) -> None:
+    A = make(matrix, tmp_path)
+    if kind not in call.takes:
+        with pytest.raises(InputTypeError, match="`"):
+            run(package, call, A)
+        return
+    result = run(package, call, A)
+    result = result.result() if hasattr(result, "result") else result
+    found = arrays(result) or [np.asarray(result.value)]  # an estimate is a number
+    assert all(np.isfinite(host(x)).all() for x in found)
+    if kind == "array-api" and not call.code.startswith("estimate") and "out" not in call.code:
+        assert any(type(x) is type(A) for x in found)
+    if hasattr(result, "reconstruct"):
+        assert np.linalg.norm(host(result.reconstruct()) - matrix) <= 1e-5
+
+
+def takes_a_matrix(function: Any) -> bool:
+    return inspect.isfunction(function) and any(
+        "MatrixInput" in str(p.annotation) for p in inspect.signature(function).parameters.values()
+    )
+
+
+def public_calls(package: str) -> Iterator[tuple[str, str]]:
+    """Yield every public function and method that takes a matrix, and a pattern of its call."""
+    module = importlib.import_module(package)
+    for name in getattr(module, "__all__", ()):
+        value = getattr(module, name)
+        if takes_a_matrix(value):
+            yield name, rf"\b{name}\(.*\bA\b"
+        if inspect.isclass(value):
+            for method, _ in inspect.getmembers(value, takes_a_matrix):
+                if method == "__matmul__":
+                    yield f"{name} @", rf"\b{name}\(.*\) @ A"
+                elif not method.startswith("_"):
+                    yield f"{name}.{method}", rf"\b{name}\(.*\)\.{method}\(A"
+
+
+def packages() -> list[str]:
+    folders = sorted(Path(lowapprox.__file__).parent.glob("[a-z]*/__init__.py"))
+    return [f"lowapprox.{file.parent.name}" for file in folders]
+
+
+@pytest.mark.parametrize("package", packages())
+def test_every_public_call_is_in_the_registry(package: str) -> None:
+    codes = [call.code for call in FAMILIES[package].calls] if package in FAMILIES else []
+    missing = [n for n, p in public_calls(package) if not any(re.search(p, c) for c in codes)]
+    assert not missing
+
+
+def test_the_registry_is_well_formed() -> None:
+    assert {"lowapprox.svd", "lowapprox.sketching"} <= set(FAMILIES)
+    for inputs in FAMILIES.values():
+        assert all(call.takes <= set(inputs.kinds) for call in inputs.calls)
+        assert len({call.code for call in inputs.calls}) == len(inputs.calls)
+
+
+@pytest.mark.parametrize(
+    ("given", "precision"), [(g, p) for p, given in PRECISIONS.items() for g in given]
+)
+def test_precisions_are_true(given: str, precision: str, matrix: np.ndarray) -> None:
+    ones = np.ones((6, 5))
+    if given == "bfloat16":
+        torch = pytest.importorskip("torch")
+        U, s, _ = randomized_svd(torch.from_numpy(ones).to(torch.bfloat16), 1, rng=0)
+        assert (U.dtype, s.dtype) == (torch.float32, torch.float32)
+        return
+    U, s, Vh = randomized_svd(ones.astype(given), 1, rng=0)
+    assert U.dtype == Vh.dtype == precision
+    assert s.dtype == np.finfo(precision).dtype
+    assert float(s[0]) == pytest.approx(np.sqrt(30), rel=1e-6)
+
+
+@pytest.mark.parametrize("given", REFUSED)
+def test_refused_precisions_are_true(given: str) -> None:
+    with pytest.raises(InputTypeError, match=r"`A` must have a .* dtype"):
+        randomized_svd(np.zeros((4, 3), given), 1)
