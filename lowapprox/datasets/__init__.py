@@ -6,7 +6,8 @@ from lowapprox.datasets.load import (
     Source,
     documents,
     elevation,
+    genome,
     photograph,
 )
 
-__all__ = ["SOURCES", "Documents", "Source", "documents", "elevation", "photograph"]
+__all__ = ["SOURCES", "Documents", "Source", "documents", "elevation", "genome", "photograph"]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["SOURCES", "Documents", "Source", "documents", "elevation", "photograph"]
+__all__ = ["SOURCES", "Documents", "Source", "documents", "elevation", "genome", "photograph"]
 
 
 class Source(NamedTuple):
@@ -52,6 +52,12 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             "the authors of each proposal",
             "public domain, or CC0-1.0 where a proposal says so",
             "github.com/python/peps, commit ba4deeb7969588d937da609008d05bb83a47b1ab",
+        ),
+        "genome": Source(
+            "Genome of the bacteriophage lambda, 48,502 bases",
+            "F. Sanger, A. R. Coulson, G. F. Hong, D. F. Hill, G. B. Petersen",
+            "no restrictions",
+            "NCBI record NC_001416.1, from racon 1.5.0, test/data/sample_reference.fasta.gz",
         ),
     }
 )
@@ -145,6 +151,31 @@ def documents() -> Documents:
         shape=(len(titles), len(terms)),
     )
     return Documents(counts, titles, terms)
+
+
+def genome() -> str:
+    """Return the genome of the bacteriophage lambda, one strand, as letters A, C, G and T.
+
+    Returns
+    -------
+    str, 48502 letters
+
+    References
+    ----------
+    .. [1] F. Sanger, A. R. Coulson, G. F. Hong, D. F. Hill, G. B. Petersen, "Nucleotide sequence of
+       bacteriophage lambda DNA", J. Mol. Biol. 162 (1982), doi:10.1016/0022-2836(82)90546-0.
+
+    Examples
+    --------
+    >>> from lowapprox import datasets
+    >>> datasets.genome()[:12]
+    'GGGCGGCGACCT'
+    """
+    data = _load("genome")
+    # Four bases to a byte, the first one lowest.
+    bases = data["bases"][:, None] >> np.array([0, 2, 4, 6], dtype=np.uint8) & 3
+    letters = np.frombuffer(b"ACGT", dtype=np.uint8)[bases.ravel()[: int(data["size"])]]
+    return letters.tobytes().decode("ascii")
 
 
 def _load(name: str) -> dict[str, np.ndarray[Any, Any]]:

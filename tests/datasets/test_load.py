@@ -14,9 +14,11 @@ HASHES = {
     "photograph": "f5658c303bd1136092f9b5b86098d69a129c0eabbf401b63f175f9272cf08dcd",
     "elevation": "29d7ef31c188d28e81739050756468d334859640c0724c8e3940703f0cae2c3d",
     "documents": "55b1304a38bece6505c58673d799f82033a43c18f05f3ca4bac61601c28ea670",
+    "genome": "67fecb8cc915ccdabedc21f80ae4395d057ceb4e10e7a49fb499b9b675ea8dde",
 }
 PHOTOGRAPH = "5cb24482a53416f99052258be2b1ee38cd31c559a70c8a8b321cba231b332e21"
 ELEVATION = "0c7e9f894eb7c8d444ca4475e64249e060d96c90ab63fdf439a0381c590ed502"
+GENOME = "36432a40f602258d19ae7c8152ddbc30390b559f2859c01d7047c77b048c71b3"
 FOLDER = resources.files("lowapprox.datasets")
 
 
@@ -69,6 +71,15 @@ def test_documents() -> None:
     # A proposal about hooks uses that word most: counts, titles and terms belong together.
     row = counts[[titles.index("New Import Hooks")]].toarray()[0]
     assert terms[int(row.argmax())] == "hooks"
+
+
+def test_genome() -> None:
+    bases = datasets.genome()
+    assert (len(bases), set(bases)) == (48_502, set("ACGT"))
+    # The first cohesive end, and the operator next to the promoter of the gene N.
+    assert bases.startswith("GGGCGGCGACCT")
+    assert bases.index("TATCACCGCCAGTGGTA") == 35_590
+    assert hashlib.sha256(bases.encode()).hexdigest() == GENOME
 
 
 @pytest.mark.parametrize("name", ["photograph", "elevation"])
