@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lowapprox.hamming.alphabet import Alphabet, Pattern
 from lowapprox.hamming.counting import Counter
 from lowapprox.hamming.naive import NaiveCounter
+from lowapprox.hamming.scatter import ScatterCounter
 from lowapprox.hamming.text import CodedText
 
 __all__ = ["METHODS", "prepare"]
@@ -23,4 +24,6 @@ def prepare(
     del text
     if method == "naive" or (method == "auto" and shifts * pattern.size < _TINY):
         return (NaiveCounter(pattern, alphabet),), False
+    if method == "scatter":
+        return (ScatterCounter.prepare(pattern, alphabet),), True
     return (NaiveCounter(pattern, alphabet),), True
