@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lowapprox._core.errors import InputError
 from lowapprox._core.matrix import MatrixLike
 from lowapprox._subspace.orth import orthonormalize
 from lowapprox.svd._methods import Factors, Spent, Task
@@ -18,11 +19,20 @@ _PANEL = 64
 
 
 def gram(task: Task) -> Factors | Spent:
-    """Compute a truncated SVD through ``A^H A``; gives up when squaring lost the wanted values."""
+    """Compute a truncated SVD through ``A^H A``; gives up where squaring lost what is wanted.
+
+    When a limit on passes leaves no room for another method, what was found is returned.
+    """
     op = task.op
     n = op.shape[1]
-    C = _gram_matrix(op)
     cost = (1, 0) if op.kind == "dense" else (2, 2 * n)
+    least = cost[0] + 3  # with what Krylov needs when this fails
+    if task.passes is not None and task.passes < least:
+        raise InputError(
+            f"`passes` must be at least {least} for method='gram' and this matrix, "
+            f"got {task.passes}"
+        )
+    C = _gram_matrix(op)
     w, V = np.linalg.eigh(C)
     w, V = np.maximum(w[::-1], 0.0), V[:, ::-1]
     values = np.sqrt(w)
@@ -39,15 +49,19 @@ def gram(task: Task) -> Factors | Spent:
     residuals = residuals + op.eps * s[0] * np.sqrt(size)
     goal = max(task.level * s[-1], task.floor * s[0])
     if task.norm == "residual" and task.tol is not None:
-        goal = task.tol * s[0]
+        goal = max(task.tol, task.floor) * s[0]
+    reached = bool(residuals.max() <= goal)
+    passes, matvecs = cost[0] + 2, cost[1] + 2 * size
+    if not reached and task.passes is None:
+        return Spent(passes, matvecs)
     return Factors(
         U=U,
         s=s,
         V=V,
         residuals=residuals,
-        converged=met and bool(residuals.max() <= goal),
-        passes=cost[0] + 2,
-        matvecs=cost[1] + 2 * size,
+        converged=met and reached,
+        passes=passes,
+        matvecs=matvecs,
         info={"dimension": n},
         next_value=float(values[size]) if size < n else 0.0,
     )

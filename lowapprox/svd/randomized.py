@@ -73,8 +73,9 @@ def randomized_svd(
     method : {"auto", "krylov", "subspace", "single_pass", "gram", "direct"}
         "krylov" is block Golub-Kahan, the work-horse; "subspace" iterates a wide block with dynamic
         shifts, in few passes; "single_pass" reads every row once; "gram" takes eigenvectors of
-        ``A^H A``, for very tall matrices; "direct" cuts a full LAPACK SVD. "auto" chooses by shape
-        and kind; ``result.info["method"]`` says what and ``result.info["why"]`` why.
+        ``A^H A``, for very tall matrices, and hands over to "krylov" what those cannot resolve;
+        "direct" cuts a full LAPACK SVD. "auto" chooses by shape and kind;
+        ``result.info["method"]`` says what was run in the end, ``result.info["why"]`` why.
     accuracy : {"fast", "balanced", "high", "full"}
         Where "krylov" and "subspace" stop when `tol` does not say: largest residual at most 0.15,
         0.02 or 0.001 of the last wanted value, or at rounding level.
@@ -241,9 +242,11 @@ def _choose(task: Task) -> tuple[str, str]:
     if n <= (128 if task.op.kind == "dense" else 32):
         return "direct", "small"
     tall = m >= 8 * n and n <= 16 * (task.rank or 0)
-    if task.op.kind == "dense" and tall and task.accuracy in {"fast", "balanced"}:
+    allowed = np.inf if task.passes is None else task.passes
+    loose = task.accuracy in {"fast", "balanced"}
+    if task.op.kind == "dense" and tall and loose and allowed >= 4:
         return "gram", "m >= 8 n and n <= 16 rank"
-    if task.passes is not None and task.passes <= 6 and task.rank is not None:
+    if allowed <= 6 and task.rank is not None:
         return "subspace", "few passes"
     return "krylov", "fewest products"
 
@@ -262,7 +265,9 @@ def _run(task: Task, method: str, why: str, *, automatic: bool) -> tuple[Factors
         out = gram(task)
         if isinstance(out, Factors):
             return out, method, why
-        spent, method, why = out, "krylov", "the Gram matrix cannot hold the wanted values"
+        spent, method, why = out, "krylov", "A^H A lost digits that the wanted values need"
+        if task.passes is not None:
+            task = replace(task, passes=task.passes - spent.passes)
     if method == "krylov" and automatic and task.op.kind == "dense" and task.passes is None:
         out = krylov_up_to(task, min(task.op.shape) // 2)
         if isinstance(out, Spent):

@@ -24,6 +24,8 @@ def subspace(task: Task) -> Factors:
             "method='subspace' needs the Frobenius norm for `tol`, which is unknown for this "
             f"operator, got tol={task.tol}; use method='krylov' or norm='spectral'"
         )
+    if task.passes is not None and task.passes < 2:
+        raise InputError(f"`passes` must be at least 2 for method='subspace', got {task.passes}")
     op, rank = task.op, task.rank
     extra = max(10, -(-rank // 2)) if task.oversample is None else task.oversample
     width = min(rank + extra, *op.shape)
@@ -33,7 +35,7 @@ def subspace(task: Task) -> Factors:
             return float(max(task.tol, task.floor) * s[0])
         return float(max(task.level * s[-1], task.floor * s[0]))
 
-    steps = _STEPS if task.passes is None else max(1, task.passes // 2)
+    steps = _STEPS if task.passes is None else task.passes // 2
     out = shifted_iteration(op, rank, width, task.gen, goal, steps=steps, report=task.report)
     size, met = _cut(task, out.s)
     return Factors(

@@ -7,9 +7,9 @@ import pytest
 from scipy.sparse import random_array as random_sparse
 from scipy.sparse.linalg import LinearOperator
 
-from lowapprox import InputError
+from lowapprox import ConvergenceWarning, InputError
 from lowapprox.svd import randomized_eigh, randomized_svd
-from tests.reference import with_spectrum
+from tests.reference import CountedOperator, residuals, with_spectrum
 
 
 @pytest.mark.parametrize("method", ["direct", "gram"])
@@ -49,6 +49,37 @@ def test_a_gram_matrix_that_was_not_enough_is_counted():
     krylov = randomized_svd(A, 20, method="krylov", rng=0)
     assert gram.info["method"] == "krylov"
     assert gram.passes == krylov.passes + 1
+
+
+@pytest.mark.parametrize("kind", ["dense", "operator"])
+def test_gram_hands_over_what_it_cannot_resolve(kind):
+    """A^H A holds the last wanted value, but not to rounding level."""
+    A = with_spectrum(np.random.default_rng(1), 500, 40, 0.4 ** np.arange(40.0))
+    op = A if kind == "dense" else CountedOperator(A)
+    result = randomized_svd(op, 14, method="gram", accuracy="full", rng=0)
+    assert result.converged
+    assert result.info["method"] == "krylov"
+    assert "A^H A" in result.info["why"]
+    assert residuals(A, *result).max() <= 1e-14
+    if kind == "operator":
+        assert op.columns == result.matvecs + 1  # one column more tells the scale
+    assert randomized_svd(op, 14, method="gram", accuracy="high", rng=0).info["method"] == "gram"
+
+
+@pytest.mark.parametrize("ratio", [0.4, 0.2])
+def test_gram_keeps_to_a_limit_of_passes(ratio):
+    A = with_spectrum(np.random.default_rng(1), 500, 40, ratio ** np.arange(40.0))
+    for passes in (4, 5):
+        with pytest.warns(ConvergenceWarning, match="passes"):
+            result = randomized_svd(
+                A, 14, method="gram", accuracy="full", passes=passes, certify="none", rng=0
+            )
+        assert not result.converged
+        assert result.passes <= passes
+    for method, least in (("gram", 4), ("subspace", 2), ("krylov", 2)):
+        with pytest.raises(InputError, match=rf"`passes` must be at least {least} .* got"):
+            randomized_svd(A, 14, method=method, passes=least - 1)
+    assert randomized_svd(A, 4, passes=3, rng=0).info["method"] != "gram"
 
 
 def test_the_bound_is_no_more_than_the_exact_frobenius_error():

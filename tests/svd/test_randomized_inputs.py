@@ -423,7 +423,7 @@ def test_centring_equals_the_centred_matrix(made, data, method, seed):
     exact = np.linalg.svd(centred(A), compute_uv=False)
     eps = float(np.finfo(A.dtype).eps)
     slack = 200 * np.sqrt(max(A.shape)) * eps * (exact[0] + float(np.linalg.norm(A)) / 10)
-    if method in {"gram", "subspace"} and not res.converged:
+    if method == "subspace" and not res.converged:
         return
     np.testing.assert_allclose(res.s, exact[:rank], atol=slack)
     np.testing.assert_allclose(
