@@ -10,15 +10,11 @@ import numpy as np
 from lowapprox._core.checks import checked_choice
 from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox._core.typing import Array
-from lowapprox.hamming.alphabet import Alphabet, Pattern, encode_pattern
 from lowapprox.hamming.counting import count_into, count_range
-from lowapprox.hamming.letters import as_letters
 from lowapprox.hamming.plan import METHODS, prepare
-from lowapprox.hamming.text import CodedText, shifts_of
+from lowapprox.hamming.problem import Problem, narrowest, pose
 
 __all__ = ["hamming_distances"]
-
-MODES = ("valid", "full", "cyclic")
 
 
 def hamming_distances(
@@ -98,33 +94,22 @@ def hamming_distances(
     array([0, 1, 3, 1, 2], dtype=int8)
     """
     checked_choice(method, "method", METHODS)
-    checked_choice(mode, "mode", MODES)
-    letters, wanted = as_letters(text, "text"), as_letters(pattern, "pattern")
-    n, m = len(letters), len(wanted)
-    shifts, lead = shifts_of(mode, n, m)
-    out = _checked_out(out, dtype, shifts, m, letters.source)
-    letters, coded, alphabet = encode_pattern(
-        letters, wanted, wildcard=wildcard, classes=classes, padded=mode == "full"
-    )
-    padded = CodedText(letters, alphabet, lead, cyclic=mode == "cyclic")
-    run(padded, coded, alphabet, method, out)
+    problem = pose(text, pattern, mode=mode, wildcard=wildcard, classes=classes)
+    out = _checked_out(out, dtype, problem)
+    if out.size == 0 or problem.pattern.size == 0:
+        out[...] = 0
+        return out
+    counters, compiled = prepare(problem, method)
+    if compiled:
+        count_into(problem.text, counters, out)
+    else:
+        count_range(problem.text, counters, 0, out, compiled=False)
     return out
 
 
-def run(text: CodedText, pattern: Pattern, alphabet: Alphabet, method: str, out: Array) -> None:
-    """Choose the method and write the distances of all shifts."""
-    if out.size == 0 or pattern.size == 0:
-        out[...] = 0
-        return
-    counters, compiled = prepare(text, pattern, alphabet, method, out.size)
-    if compiled:
-        count_into(text, counters, out)
-    else:
-        count_range(text, counters, 0, out, compiled=False)
-
-
-def _checked_out(out: Any, dtype: Any, shifts: int, m: int, source: Any) -> Array:
+def _checked_out(out: Any, dtype: Any, problem: Problem) -> Array:
     """Return the array of distances to be filled."""
+    shifts, m, source = problem.shifts, problem.pattern.span, problem.text.letters.source
     wanted = _checked_dtype(dtype, m) if dtype is not None or out is None else None
     if out is None:
         return np.empty(shifts, dtype=wanted)
@@ -144,7 +129,7 @@ def _checked_out(out: Any, dtype: Any, shifts: int, m: int, source: Any) -> Arra
 
 def _checked_dtype(dtype: Any, m: int, name: str = "dtype") -> Any:
     if dtype is None:
-        return next(d for d in map(np.dtype, "bhiq") if np.iinfo(d).max >= m)
+        return narrowest(m)
     try:
         checked = np.dtype(dtype)
     except TypeError:
