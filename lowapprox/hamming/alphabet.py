@@ -79,7 +79,9 @@ class Alphabet:
     agree: Array | None
     wild_in_text: bool
     dtype: Any
-    _encoder: _Table | _Search | _Dictionary
+    _family: str
+    _found: dict[Any, int]  # letter: code
+    _encoders: dict[Any, _Table | _Search | _Dictionary]  # for each width of letters met so far
 
     @property
     def other(self) -> int:
@@ -93,7 +95,14 @@ class Alphabet:
 
     def encode(self, raw: Any, out: Array, *, compiled: bool) -> None:
         """Write the codes of text letters; `compiled` allows numba."""
-        self._encoder.encode(raw, out, compiled=compiled)
+        unit = raw.dtype if isinstance(raw, np.ndarray) else None
+        encoder = self._encoders.get(unit)
+        if encoder is None:
+            # Where `other` does not fit, there is no other letter.
+            other = min(self.other, int(np.iinfo(self.dtype).max))
+            encoder = _encoder(unit, self._family, self._found, other, self.dtype)
+            self._encoders[unit] = encoder
+        encoder.encode(raw, out, compiled=compiled)
 
     def codes_of(self, letter: int) -> Array:
         """Return the text codes that agree with a pattern letter, `wild` included if it occurs."""
@@ -115,6 +124,7 @@ def encode_pattern(
     wildcard: Any = None,
     classes: Mapping[Any, Iterable[Any]] | None = None,
     padded: bool = False,
+    mixed: bool = False,
 ) -> tuple[Letters, Pattern, Alphabet]:
     """Give codes to the letters of a pattern.
 
@@ -129,6 +139,8 @@ def encode_pattern(
         letter without an entry stands for itself.
     padded : bool
         Whether the text will be padded by wildcards.
+    mixed : bool
+        Whether more letters of this family may follow the text's, in other widths.
 
     Returns
     -------
@@ -153,12 +165,13 @@ def encode_pattern(
         known, agree = _resolve(letters, _checked_classes(classes, family, wild))
     codes = {letter: code for code, letter in enumerate(known)}
     other, in_text = len(codes), padded or wildcard is not None
-    all_bytes = other == 256 and family != "object" and text.raw(0, 0).itemsize == 1
-    dtype = np.min_scalar_type(other + 1 if in_text else other - all_bytes)
+    spare = other + in_text  # the largest code
+    if not (in_text or mixed) and _are_all(known, text):
+        spare -= 1  # every text letter is known
     if wildcard is not None:
         codes[wild] = other + 1
-    encoder = _encoder(text, codes, other, dtype)
-    alphabet = Alphabet(len(letters), other, agree, in_text, dtype, encoder)
+    dtype = np.min_scalar_type(spare)
+    alphabet = Alphabet(len(letters), other, agree, in_text, dtype, family, codes, {})
     return text, Pattern(positions, inverse, len(pattern)), alphabet
 
 
@@ -219,15 +232,25 @@ def _resolve(letters: list[Any], classes: dict[Any, set[Any]]) -> tuple[list[Any
     return known, agree.reshape(len(letters), len(known))
 
 
-def _encoder(text: Letters, codes: dict[Any, int], other: int, dtype: Any) -> Any:
-    if text.family == "object":
+def _are_all(known: list[Any], text: Letters) -> bool:
+    """Tell whether the text can hold no letter but the known ones, as bytes can."""
+    unit = None if text.family == "object" else text.raw(0, 0).dtype
+    if len(known) != 256 or unit is None or unit.itemsize > 1 or text.family == "text":
+        return False
+    limits = np.iinfo(unit)
+    return bool(limits.min <= min(known) and max(known) <= limits.max)
+
+
+def _encoder(unit: Any, family: str, codes: dict[Any, int], other: int, dtype: Any) -> Any:
+    if unit is None:
         # A letter not equal to itself would be found by its identity.
-        return _Dictionary({x: c for x, c in codes.items() if x == x}, other, text.name)  # noqa: PLR0124
-    unit = text.raw(0, 0).dtype
+        equal = {x: c for x, c in codes.items() if x == x}  # noqa: PLR0124
+        nan = max([other, *(c for x, c in codes.items() if x != x)])  # noqa: PLR0124
+        return _Dictionary(equal, other, nan)
     values, found, nan = [], [], other
     low, high = (-np.inf, np.inf) if unit.kind == "f" else (np.iinfo(unit).min, np.iinfo(unit).max)
     for letter, code in codes.items():
-        value = ord(letter) if text.family == "text" else letter
+        value = ord(letter) if family == "text" else letter
         if value != value:  # noqa: PLR0124
             nan = code if code > other else other  # NaN agrees with nothing, unless it is wild
         elif low <= value <= high:
@@ -292,21 +315,22 @@ class _Dictionary:
 
     codes: dict[Any, int]
     other: int
-    name: str
+    nan: int
 
     def encode(self, raw: list[Any], out: Array, *, compiled: bool) -> None:  # noqa: ARG002
         try:
-            out[...] = [self.codes.get(x, self.other) for x in raw]
+            found = [self.codes.get(x, self.other) for x in raw]
         except TypeError:
-            raise _unhashable(raw, self.name) from None
+            raise _unhashable(raw, "text") from None
+        if self.nan != self.other:
+            found = [self.nan if x != x else c for x, c in zip(raw, found, strict=True)]  # noqa: PLR0124
+        out[...] = found
 
 
 def _unhashable(raw: list[Any], name: str) -> InputTypeError:
-    for place, letter in enumerate(raw):
+    for letter in raw:
         try:
             hash(letter)
         except TypeError:
-            return InputTypeError(
-                f"`{name}` must have hashable letters, got {letter!r} at position {place}"
-            )
+            return InputTypeError(f"`{name}` must have hashable letters, got {letter!r}")
     raise AssertionError

@@ -59,9 +59,13 @@ class Letters:
     def objects(self) -> list[Any]:
         """Return every letter as a Python object."""
         source = self.source
-        if isinstance(source, np.ndarray):
-            return [x.decode("latin-1") if isinstance(x, bytes) else x for x in source.tolist()]
-        return list(source)
+        if not isinstance(source, np.ndarray):
+            return list(source)
+        if source.dtype.kind == "U":
+            return [chr(x) for x in _characters(source).tolist()]
+        if source.dtype.kind == "S":
+            return [bytes([x]) for x in _characters(source).tolist()]
+        return list(source.tolist())
 
 
 def as_letters(value: Any, name: str) -> Letters:
