@@ -58,7 +58,7 @@ class MatrixLike:
         del start, stop
         raise InputTypeError(
             "`A` must be a NumPy or scipy.sparse array to be read by rows, "
-            f"got {type(self.source).__name__}"
+            f"got {type(getattr(self, 'source', self)).__name__}"
         )
 
     def stored(self) -> Array:
@@ -316,11 +316,14 @@ class _Operator(MatrixLike):
 
 
 class MatrixView(MatrixLike):
-    """A matrix defined through another one; lives where that one lives."""
+    """A matrix defined through another one; lives where that one lives.
+
+    It has no `source`: entries read past it would be those of the other matrix.
+    """
 
     def __init__(self, base: MatrixLike) -> None:
         self.base = base
-        self.source, self.xp, self.dtype, self.kind = base.source, base.xp, base.dtype, base.kind
+        self.xp, self.dtype, self.kind = base.xp, base.dtype, base.kind
         self.compiled = base.compiled
         self.shape = base.shape
 

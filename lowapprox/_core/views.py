@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lowapprox._core.errors import InputError
+from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox._core.matrix import MatrixLike, MatrixView
 from lowapprox._core.typing import Array
 
@@ -109,6 +109,11 @@ class Centred(MatrixView):
 
     def entries(self) -> Array:
         return self.base.entries() - self.mean
+
+    def stored(self) -> Array:
+        if self.kind == "sparse":
+            raise InputTypeError("a centred sparse matrix has no stored entries")
+        return self.entries()
 
 
 def scaled(x: Any, exponent: int) -> Any:

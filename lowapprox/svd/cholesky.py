@@ -11,7 +11,7 @@ import numpy as np
 
 from lowapprox._core.checks import checked_int, checked_rank, checked_tol
 from lowapprox._core.errors import InputError, InputTypeError, NumericalError
-from lowapprox._core.matrix import as_matrix, set_rows
+from lowapprox._core.matrix import MatrixView, as_matrix, set_rows
 from lowapprox._core.results import Result
 from lowapprox._core.rng import as_generator
 from lowapprox._core.typing import Array, MatrixInput, RNGInput
@@ -427,7 +427,7 @@ def _entries(A: Any, diag: Any) -> PSDEntries:
     op = as_matrix(A, "A_or_kernel")
     if op.shape[0] != op.shape[1]:
         raise InputError(f"`A_or_kernel` must be square, got shape {op.shape}")
-    if op.kind == "operator":
+    if op.kind == "operator" or isinstance(op, MatrixView):
         raise InputTypeError(
             "`A_or_kernel` must give access to its entries, got an operator that offers only "
             "products; use lowapprox.svd.nystrom"

@@ -140,5 +140,5 @@ def affordable_dim(op: MatrixLike, length: int) -> int:
     item = op.dtype.itemsize
     if op.kind == "operator":
         return 0
-    stored = m * n * item if op.kind == "dense" else int(op.stored().shape[0]) * (item + 4)
+    stored = m * n * item if op.kind == "dense" else op.column_indices().size * (item + 4)
     return int(0.25 * stored / (item * length))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lowapprox._core.errors import InputTypeError
 from lowapprox._core.matrix import Adjoint, MatrixLike, MatrixView
 from lowapprox._core.rng import standard_normal
 from lowapprox._core.typing import Array
@@ -82,7 +83,7 @@ def index_array(op: MatrixLike, indices: np.ndarray[Any, Any]) -> Array:
         return indices
     import array_api_compat
 
-    return op.xp.asarray(indices, device=array_api_compat.device(op.source))
+    return op.xp.asarray(indices, device=array_api_compat.device(op.from_numpy(np.zeros(0))))
 
 
 def take(op: MatrixLike, indices: np.ndarray[Any, Any], axis: int) -> Array:
@@ -101,6 +102,7 @@ def take(op: MatrixLike, indices: np.ndarray[Any, Any], axis: int) -> Array:
         return scaled(take(op.base, indices, axis), op.exponent)
     if isinstance(op, Counted):
         return take(op.base, indices, axis)
+    _refuse_view(op)
     if op.kind == "sparse":
         csr: Any = _csr(op)
         return csr[indices] if axis == 0 else csr[:, indices]
@@ -143,13 +145,24 @@ def _minus_rows(op: MatrixLike, start: int, stop: int, block: Array) -> Array:
 def _rows(op: MatrixLike, start: int, stop: int) -> Array:
     if isinstance(op, Scaled):
         return scaled(_rows(op.base, start, stop), op.exponent)
-    if isinstance(op, MatrixView):
+    if isinstance(op, Counted):
         return _rows(op.base, start, stop)
+    _refuse_view(op)
     part = op.source[start:stop, :]
     return part.astype(op.dtype, copy=False) if op.xp is np else part
 
 
 def _csr(op: Any) -> Any:
-    while isinstance(op, MatrixView):
+    while isinstance(op, (Scaled, Counted)):
         op = op.base
+    _refuse_view(op)
     return op.csr
+
+
+def _refuse_view(op: MatrixLike) -> None:
+    """Refuse views whose entries are not those of the matrix that they are made of."""
+    if isinstance(op, MatrixView):
+        raise InputTypeError(
+            f"`A` must have entries that can be read, got {type(op).__name__}, a view that offers "
+            "only products"
+        )

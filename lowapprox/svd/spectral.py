@@ -58,15 +58,13 @@ def hermitian_operator(U: Host, w: Host, rest: float = 0.0) -> LinearOperator:
 
 def read_diagonal(op: MatrixLike) -> Host | None:
     """Diagonal in double precision; None when only products are known."""
-    base: Any = op
-    while isinstance(base, MatrixView):
-        base = base.base
-    if op.kind == "operator":
+    source: Any = op
+    if op.kind == "operator" or isinstance(op, MatrixView):
         return None
     if op.kind == "sparse":
-        diagonal = base.csr.diagonal()
+        diagonal = source.csr.diagonal()
     elif op.xp is np:
-        diagonal = np.diagonal(base.source)
+        diagonal = np.diagonal(op.source)
     else:
-        diagonal = op.to_numpy(op.xp.linalg.diagonal(base.source))
+        diagonal = op.to_numpy(op.xp.linalg.diagonal(op.source))
     return np.asarray(diagonal, dtype=np.result_type(op.dtype, np.float64))

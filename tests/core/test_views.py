@@ -10,7 +10,7 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowapprox._core.errors import InputError, NumericalError
+from lowapprox._core.errors import InputError, InputTypeError, NumericalError
 from lowapprox._core.matrix import as_matrix
 from lowapprox._core.views import Centred, Scaled, normalize
 from tests.reference import centred, random_array
@@ -158,6 +158,26 @@ def test_normalize_brings_every_scale_into_range(spectral: Any, form: str) -> No
         64 * sum(A.shape) * op.eps * np.linalg.norm(A.astype(complex) * np.ldexp(1.0, -exponent))
     )
     assert np.abs(AX - again).max() <= limit * np.linalg.norm(X)
+
+
+def test_normalize_of_a_centred_matrix() -> None:
+    A = np.random.default_rng(0).standard_normal((20, 10)) + 5
+    for factor in (1.0, 2.0**-700, 2.0**700):
+        _, exponent, fro2 = normalize(Centred(as_matrix(A * factor)))
+        exact = np.linalg.norm(centred(A) * np.ldexp(factor, -exponent)) ** 2
+        assert fro2 == pytest.approx(exact, rel=1e-12)
+    tiny = scipy.sparse.csr_array(A * 2.0**-700)
+    with pytest.raises(InputTypeError, match="no stored entries"):  # not those without the mean
+        normalize(Centred(as_matrix(tiny)))
+
+
+def test_views_have_no_source() -> None:
+    op = as_matrix(np.ones((3, 2)))
+    for view in (Centred(op), Scaled(op, 1), op.H):
+        assert not hasattr(view, "source")
+        assert not hasattr(view, "csr")
+    with pytest.raises(InputTypeError, match="got Scaled"):
+        Scaled(op, 1).row_block(0, 1)
 
 
 def test_ordinary_scales_are_left_alone() -> None:

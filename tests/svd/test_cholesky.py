@@ -19,6 +19,8 @@ from lowapprox import (
     InputTypeError,
     NumericalError,
 )
+from lowapprox._core.matrix import as_matrix
+from lowapprox._core.views import Scaled
 from lowapprox.svd import rp_cholesky
 from tests.reference import plain_rp_cholesky, random_array, rbf_kernel
 from tests.strategies import DENSE_FORMS, DTYPES, SPARSE_FORMS, psd_matrices, scales, seeds
@@ -363,6 +365,8 @@ def test_wrong_matrices_are_refused():
         rp_cholesky(skewed, 20, rng=0)
     with pytest.raises(InputTypeError, match="nystrom"):
         rp_cholesky(scipy.sparse.linalg.aslinearoperator(np.eye(3)), 1)
+    with pytest.raises(InputTypeError, match="entries"):  # a view, whose entries are not those of
+        rp_cholesky(Scaled(as_matrix(np.eye(3)), 2), 1)  # what it is made of
 
 
 @pytest.mark.parametrize("block", [None, 1])

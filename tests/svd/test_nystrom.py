@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowapprox import InputError, InputTypeError, NumericalError
+from lowapprox._core.matrix import as_matrix
+from lowapprox._core.views import Scaled
 from lowapprox.svd import nystrom
 from tests.reference import CountedOperator, orthonormal, orthonormality_defect, random_array
 from tests.strategies import DENSE_FORMS, DTYPES, FORMS, OPERATOR_FORMS, psd_matrices, seeds
@@ -163,6 +165,15 @@ def test_extreme_scales(factor):
     res, scaled = nystrom(K, 8, rng=3), nystrom(K * factor, 8, rng=3)
     np.testing.assert_allclose(scaled.w / factor, res.w, rtol=1e-12)
     assert scaled.trace_error == pytest.approx(res.trace_error * factor, rel=1e-10, abs=0)
+
+
+@pytest.mark.parametrize("form", ["C", "csr_array"])
+def test_a_view_is_seen_through_its_products(form):
+    B = random_array(np.random.default_rng(0), (30, 4), float)
+    result = nystrom(Scaled(as_matrix(FORMS[form](B @ B.T)), 3), 4, rng=0)
+    np.testing.assert_allclose(result.reconstruct(), 8 * (B @ B.T), atol=1e-11)
+    assert result.error_kind == "estimate"
+    assert result.trace_error < 1e-9
 
 
 def test_shift():

@@ -11,6 +11,8 @@ import pytest
 import scipy.sparse
 
 from lowapprox import ConvergenceWarning, InputError, InputTypeError, NumericalError
+from lowapprox._core.matrix import as_matrix
+from lowapprox._core.views import Centred, Scaled
 from lowapprox.svd import cur, interpolative
 from tests.reference import CountedOperator, error, with_spectrum
 from tests.strategies import FORMS, SPECTRA
@@ -139,3 +141,21 @@ def test_axes_are_checked() -> None:
     for axis in (2, -1, "rows"):
         with pytest.raises(InputError, match="`axis`"):
             interpolative(np.ones((4, 3)), 1, axis=axis)  # type: ignore[arg-type]
+
+
+@all_kinds
+@pytest.mark.parametrize("form", ["C", "csr_array", "array-api-strict"])
+def test_entries_are_never_those_behind_a_view(decompose: Decompose, form: str) -> None:
+    """Scaled entries are read as scaled, transposed ones transposed; centred ones are refused."""
+    A = with_spectrum(np.random.default_rng(3), 30, 20, 0.1 ** np.arange(20.0))
+    op = as_matrix(FORMS[form](A))
+    for view, exact in ((Scaled(op, 3), 8 * A), (op.H, A.T)):
+        result = decompose(view, 4, rng=0)
+        assert error(exact, host(result.reconstruct())) < 1e-2
+        skeleton = host(getattr(result, "C", getattr(result, "skeleton", None)))
+        picked = result.col_indices if hasattr(result, "C") else result.indices
+        axis = 1 if hasattr(result, "C") else result.axis
+        np.testing.assert_array_equal(skeleton, np.take(exact, host(picked), axis))
+    for target in ({"rank": 4}, {"rank": 20}, {"tol": 0.1}):
+        with pytest.raises(InputTypeError, match="Centred, a view"):
+            decompose(Centred(op), **target, rng=0)
