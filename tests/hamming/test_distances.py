@@ -1,0 +1,322 @@
+"""Distances against the definition in plain Python, and what they must obey."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowapprox import InputError, InputTypeError
+from lowapprox.hamming import IUPAC, hamming_distances
+from lowapprox.hamming.plan import METHODS
+from tests.hamming.forms import Given, given_letters
+from tests.hamming.oracle import distances
+
+MODES = ("valid", "full", "cyclic")
+modes = st.sampled_from(MODES)
+methods = st.sampled_from(METHODS)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@given(given_letters(), modes, methods)
+def test_definition(case: Given, mode: str, method: str) -> None:
+    found = hamming_distances(*case.arguments, mode=mode, method=method, **case.options)
+    assert found.tolist() == distances(case.text, case.pattern, mode=mode, **case.options)
+    assert found.dtype == np.int8
+
+
+def arrays(low: int = 0, high: int = 60, letters: int = 4) -> st.SearchStrategy[np.ndarray]:
+    made = st.lists(st.integers(0, letters - 1), min_size=low, max_size=high)
+    return made.map(lambda x: np.array(x, dtype=np.uint8))
+
+
+@given(arrays(), arrays(0, 20), methods)
+def test_zero_where_equal(text: np.ndarray, pattern: np.ndarray, method: str) -> None:
+    found = hamming_distances(text, pattern, method=method)
+    m = pattern.size
+    assert ((found >= 0) & (found <= m)).all()
+    equal = [np.array_equal(text[i : i + m], pattern) for i in range(text.size - m + 1)]
+    assert np.array_equal(found == 0, equal)
+    assert hamming_distances(text, text, method=method).tolist() == [0]
+
+
+@given(arrays(), arrays(0, 20), seeds, modes, methods)
+def test_renaming_letters(
+    text: np.ndarray, pattern: np.ndarray, seed: int, mode: str, method: str
+) -> None:
+    names = np.random.default_rng(seed).choice(2**62, 4, replace=False) - 2**61
+    renamed = hamming_distances(names[text], names[pattern], mode=mode, method=method)
+    assert np.array_equal(renamed, hamming_distances(text, pattern, mode=mode, method=method))
+
+
+@given(arrays(), arrays(1, 20), st.sampled_from(["valid", "full"]), methods)
+def test_reversal(text: np.ndarray, pattern: np.ndarray, mode: str, method: str) -> None:
+    there = hamming_distances(text, pattern, mode=mode, method=method)
+    back = hamming_distances(text[::-1], pattern[::-1], mode=mode, method=method)
+    assert np.array_equal(back, there[::-1])
+
+
+@given(arrays(20), arrays(0, 10), arrays(0, 10), methods)
+def test_concatenation(
+    text: np.ndarray, first: np.ndarray, second: np.ndarray, method: str
+) -> None:
+    whole = hamming_distances(text, np.concatenate([first, second]), method=method)
+    head = hamming_distances(text, first, method=method)
+    tail = hamming_distances(text, second, method=method)[first.size :]
+    assert np.array_equal(whole, head[: whole.size] + tail[: whole.size])
+
+
+@given(arrays(20), arrays(0, 10), st.integers(0, 60), st.integers(0, 60), methods)
+def test_part_of_the_text(
+    text: np.ndarray, pattern: np.ndarray, a: int, b: int, method: str
+) -> None:
+    a, b = sorted((min(a, text.size), min(b, text.size)))
+    part = hamming_distances(text[a:b], pattern, method=method)
+    whole = hamming_distances(text, pattern, method=method)
+    assert np.array_equal(part, whole[a : max(a, b - pattern.size + 1)])
+
+
+@given(arrays(5, 5), arrays(5, 5), methods)
+def test_symmetry(text: np.ndarray, pattern: np.ndarray, method: str) -> None:
+    there = hamming_distances(text, pattern, method=method)
+    assert np.array_equal(there, hamming_distances(pattern, text, method=method))
+
+
+@given(arrays(12), arrays(12, 12), arrays(12, 12), methods)
+def test_triangle_inequality(
+    text: np.ndarray, pattern: np.ndarray, other: np.ndarray, method: str
+) -> None:
+    apart = np.count_nonzero(pattern != other)
+    direct = hamming_distances(text, pattern, method=method)
+    assert (direct <= hamming_distances(text, other, method=method) + apart).all()
+
+
+@given(arrays(), arrays(0, 20), modes, methods)
+def test_merged_letters_and_wildcards(
+    text: np.ndarray, pattern: np.ndarray, mode: str, method: str
+) -> None:
+    """A letter made equal to another, or to all, never adds a mismatch."""
+    options: dict[str, Any] = {"mode": mode, "method": method}
+    before = hamming_distances(text, pattern, **options)
+    merged = hamming_distances(np.maximum(text, 1), np.maximum(pattern, 1), **options)
+    classes = hamming_distances(text, pattern, classes={0: [1], 1: [1]}, **options)
+    wild = hamming_distances(text, pattern, wildcard=0, **options)
+    assert np.array_equal(merged, classes)
+    assert (merged <= before).all()
+    assert (wild <= before).all()
+
+
+@given(arrays(8, letters=3), arrays(1, 8, letters=3), seeds, methods)
+def test_one_letter_changed(text: np.ndarray, pattern: np.ndarray, seed: int, method: str) -> None:
+    gen = np.random.default_rng(seed)
+    before = hamming_distances(text, pattern, method=method)
+    changed = pattern.copy()
+    changed[gen.integers(pattern.size)] = 3
+    apart = hamming_distances(text, changed, method=method) - before
+    assert (np.abs(apart) <= 1).all()
+    changed, place = text.copy(), int(gen.integers(text.size))
+    changed[place] = 3
+    apart = hamming_distances(changed, pattern, method=method) - before
+    touched = np.flatnonzero(apart)
+    assert (np.abs(apart) <= 1).all()
+    assert ((touched > place - pattern.size) & (touched <= place)).all()
+
+
+@given(arrays(1), arrays(1, 20), methods)
+def test_full_is_valid_on_a_padded_text(text: np.ndarray, pattern: np.ndarray, method: str) -> None:
+    outside = np.full(pattern.size - 1, 9, dtype=np.uint8)
+    padded = np.concatenate([outside, text, outside])
+    found = hamming_distances(text, pattern, mode="full", method=method)
+    assert np.array_equal(found, hamming_distances(padded, pattern, wildcard=9, method=method))
+
+
+@given(arrays(1), arrays(1, 20), methods)
+def test_agreements_of_all_shifts(text: np.ndarray, pattern: np.ndarray, method: str) -> None:
+    """Every pair of equal letters agrees at one shift of the full mode."""
+    found = hamming_distances(text, pattern, mode="full", method=method)
+    pairs = text.size * pattern.size
+    equal = np.bincount(text, minlength=4) @ np.bincount(pattern, minlength=4)
+    assert int(found.sum(dtype=np.int64)) == pairs - equal
+
+
+@given(arrays(1), arrays(0, 80), st.integers(0, 100), methods)
+def test_rotation(text: np.ndarray, pattern: np.ndarray, shift: int, method: str) -> None:
+    found = hamming_distances(text, pattern, mode="cyclic", method=method)
+    turned = hamming_distances(np.roll(text, shift), pattern, mode="cyclic", method=method)
+    assert np.array_equal(turned, np.roll(found, shift))
+
+
+def count(text: np.ndarray, pattern: np.ndarray) -> np.ndarray:
+    """One NumPy pass for each pattern letter."""
+    out = np.zeros(text.size - pattern.size + 1, dtype=np.int64)
+    for j, letter in enumerate(pattern):
+        out += text[j : j + out.size] != letter
+    return out
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("layout", ["contiguous", "strided", "big-endian"])
+@pytest.mark.parametrize("dtype", ["i1", "u1", "u2", "i4", "i8", "u8"])
+def test_long_texts(dtype: str, layout: str, method: str, gen: np.random.Generator) -> None:
+    """Long enough for several blocks and for compiled code."""
+    text, pattern = gen.integers(0, 5, 300_000).astype(dtype), gen.integers(0, 6, 17).astype(dtype)
+    given_text = {
+        "contiguous": text,
+        "strided": np.repeat(text, 2)[::2],
+        "big-endian": text.astype(text.dtype.newbyteorder(">")),
+    }[layout]
+    assert np.array_equal(
+        hamming_distances(given_text, pattern, method=method), count(text, pattern)
+    )
+
+
+def test_long_str(gen: np.random.Generator) -> None:
+    letters = gen.choice(np.array(["a", "é", "\ud800", "\U0001f600"]), 300_000)
+    text, pattern = "".join(letters), "".join(letters[1000:1017])
+    found = hamming_distances(text, pattern)
+    assert np.array_equal(found, count(letters, letters[1000:1017]))
+    assert found[1000] == 0
+
+
+def test_letters_beyond_double_precision() -> None:
+    text = np.array([2**53, 2**53 + 1, 2**63, 2**64 - 1], dtype=np.uint64)
+    assert hamming_distances(text, np.array([-1])).tolist() == [1, 1, 1, 1]
+    assert hamming_distances(text, np.array([2**53 + 1])).tolist() == [1, 0, 1, 1]
+    assert hamming_distances(text, [2**64 - 1]).tolist() == [1, 1, 1, 0]
+    signed = np.array([-1, 2**53 + 1], dtype=np.int64)
+    assert hamming_distances(signed, np.array([2**64 - 1], dtype=np.uint64)).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("m", [127, 128, 32_767, 32_768])
+def test_narrowest_signed_dtype(m: int) -> None:
+    found = hamming_distances(np.zeros(m + 1, bool), np.ones(m, bool))
+    assert found.tolist() == [m, m]
+    assert found.dtype == np.result_type(np.min_scalar_type(-m - 1), np.int8)
+    assert np.iinfo(found.dtype).max >= m
+
+
+def test_pattern_of_all_bytes() -> None:
+    text = np.arange(256, dtype=np.uint8)
+    assert hamming_distances(text, bytes(text)).tolist() == [0]
+    assert hamming_distances(text, np.arange(100, 356)).tolist() == [256]
+    assert hamming_distances(text.view(np.int8), np.arange(-128, 128)).tolist() == [256]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("n", "m"), [(0, 0), (0, 3), (3, 0), (1, 1), (2, 5), (1, 7)])
+def test_nothing_and_too_long(n: int, m: int, method: str, mode: str) -> None:
+    text, pattern = "ab"[:n] + "c" * max(0, n - 2), "bcabcab"[:m]
+    found = hamming_distances(text, pattern, mode=mode, method=method)
+    assert found.tolist() == distances(text, pattern, mode=mode)
+
+
+def test_classes_of_nucleotides() -> None:
+    assert hamming_distances("GATTACA", "RAY", classes=IUPAC).tolist() == [0, 1, 3, 1, 2]
+    assert hamming_distances("NNRRA", "AG", classes=IUPAC).tolist() == [0, 0, 0, 1]
+    assert hamming_distances("acgt", "X", classes={"X": "gt"}).tolist() == [1, 1, 0, 0]
+
+
+def test_wildcard_that_is_not_equal_to_itself() -> None:
+    nan = float("nan")
+    for text in ([1.0, nan, 2.0], np.array([1.0, nan, 2.0])):
+        pattern = type(text)([nan, 2.0]) if isinstance(text, list) else np.array([nan, 2.0])
+        assert hamming_distances(text, pattern).tolist() == [2, 1]
+        assert hamming_distances(text, pattern, wildcard=nan).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", ">i4", "u4", "i8", "u8", "<i8"])
+@pytest.mark.parametrize("n", [30, 300_000])
+def test_dtype_and_out(n: int, dtype: str, gen: np.random.Generator) -> None:
+    text, pattern = gen.integers(0, 3, n), gen.integers(0, 3, 5)
+    expected = hamming_distances(text, pattern)
+    found = hamming_distances(text, pattern, dtype=dtype)
+    assert found.dtype == np.dtype(dtype)
+    assert np.array_equal(found, expected)
+    wide = np.full((n - 4, 2), 77, dtype=dtype)
+    assert hamming_distances(text, pattern, out=wide[:, 1]) is not None
+    assert np.array_equal(wide[:, 1], expected)
+    assert (wide[:, 0] == 77).all()
+    out = np.empty(n - 4, dtype=dtype)
+    assert hamming_distances(text, pattern, out=out, dtype=dtype) is out
+    assert np.array_equal(out, expected)
+
+
+def test_memory_maps(tmp_path: Any, gen: np.random.Generator) -> None:
+    text = np.memmap(tmp_path / "text", dtype=np.uint8, mode="w+", shape=(300_000,))
+    text[:] = gen.integers(0, 4, text.size)
+    out = np.memmap(tmp_path / "out", dtype=np.int16, mode="w+", shape=(text.size - 8,))
+    pattern = bytes(text[77:86])
+    assert hamming_distances(text, pattern, out=out) is out
+    assert np.array_equal(out, count(np.asarray(text), np.asarray(text[77:86])))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"out": [0, 0]}, InputTypeError, "`out` must be a NumPy array, got list"),
+        ({"out": np.empty(2)}, InputTypeError, "`out` must be an integer dtype, got float64"),
+        ({"out": np.empty(3, "i4")}, InputError, r"`out` must have shape \(2,\), got \(3,\)"),
+        ({"out": np.empty((2, 1), "i4")}, InputError, r"`out` must have shape \(2,\)"),
+        (
+            {"out": np.empty(2, "i4"), "dtype": "i8"},
+            InputError,
+            "`out` must have dtype int64 as `dtype` says, got int32",
+        ),
+        ({"dtype": "f8"}, InputTypeError, "`dtype` must be an integer dtype, got float64"),
+        ({"dtype": bool}, InputTypeError, "`dtype` must be an integer dtype, got bool"),
+        ({"dtype": "no such"}, InputTypeError, "`dtype` must be an integer dtype, got 'no such'"),
+        ({"method": "quick"}, InputError, "`method` must be one of 'auto', .* got 'quick'"),
+        ({"mode": "same"}, InputError, "`mode` must be one of 'valid', 'full', 'cyclic', got"),
+        ({"wildcard": "ab"}, InputError, "`wildcard` must be a single character, got 'ab'"),
+        ({"wildcard": 5}, InputError, "`wildcard` must be a single character, got 5"),
+        ({"classes": "ab"}, InputTypeError, "`classes` must map letters .* got 'ab'"),
+        ({"classes": {"a": 5}}, InputTypeError, "`classes` must map 'a' to a sequence .* got 5"),
+        ({"classes": {"a": ["bc"]}}, InputError, "`classes` must be a single character, got 'bc'"),
+        (
+            {"classes": {"a": "bN"}, "wildcard": "N"},
+            InputError,
+            "`classes` must not name the wildcard 'N'",
+        ),
+    ],
+)
+def test_messages(options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        hamming_distances("abc", "ab", **options)
+
+
+def test_out_that_cannot_be_written() -> None:
+    text = np.zeros(300, np.uint8)
+    with pytest.raises(InputError, match="`dtype` must hold distances up to 200, got int8"):
+        hamming_distances(text, text[:200], dtype="i1")
+    with pytest.raises(InputError, match="`out` must hold distances up to 200, got int8"):
+        hamming_distances(text, text[:200], out=np.empty(101, "i1"))
+    out = np.empty(299, np.int8)
+    out.flags.writeable = False
+    with pytest.raises(InputError, match="`out` must be writeable, got a read-only array"):
+        hamming_distances(text, text[:2], out=out)
+    data = bytearray(600)
+    for overlapping in (text[1:], text[1:].view(np.int8)):
+        with pytest.raises(InputError, match="`out` must not overlap the memory of `text`"):
+            hamming_distances(text, text[:2].copy(), out=overlapping)
+    with pytest.raises(InputError, match="`out` must not overlap the memory of `text`"):
+        hamming_distances(data, b"a", out=np.frombuffer(data, np.int8))
+
+
+TINY = """
+import sys
+from lowapprox.hamming import hamming_distances
+assert hamming_distances("abracadabra", "abr").tolist() == [0, 3, 3, 2, 3, 2, 3, 0, 3]
+assert hamming_distances("a" * 9000, "b" * 10, mode="full").max() == 10
+assert hamming_distances(b"abab", b"ab", mode="cyclic", wildcard=b"b").tolist() == [0] * 4
+assert not {"numba", "scipy"} & set(sys.modules), "loaded"
+"""
+
+
+def test_tiny_inputs_load_no_compiler() -> None:
+    subprocess.run([sys.executable, "-W", "error", "-c", TINY], check=True, timeout=60)
