@@ -79,7 +79,7 @@ class Alphabet:
     agree: Array | None
     wild_in_text: bool
     dtype: Any
-    _family: str
+    _text: Letters  # none: only their kind, and their name for messages
     _found: dict[Any, int]  # letter: code
     _encoders: dict[Any, _Table | _Search | _Dictionary]  # for each width of letters met so far
 
@@ -100,7 +100,7 @@ class Alphabet:
         if encoder is None:
             # Where `other` does not fit, there is no other letter.
             other = min(self.other, int(np.iinfo(self.dtype).max))
-            encoder = _encoder(unit, self._family, self._found, other, self.dtype)
+            encoder = _encoder(unit, self._text, self._found, other, self.dtype)
             self._encoders[unit] = encoder
         encoder.encode(raw, out, compiled=compiled)
 
@@ -170,8 +170,8 @@ def encode_pattern(
         spare -= 1  # every text letter is known
     if wildcard is not None:
         codes[wild] = other + 1
-    dtype = np.min_scalar_type(spare)
-    alphabet = Alphabet(len(letters), other, agree, in_text, dtype, family, codes, {})
+    dtype, kind = np.min_scalar_type(spare), Letters((), family, text.name)
+    alphabet = Alphabet(len(letters), other, agree, in_text, dtype, kind, codes, {})
     return text, Pattern(positions, inverse, len(pattern)), alphabet
 
 
@@ -241,16 +241,16 @@ def _are_all(known: list[Any], text: Letters) -> bool:
     return bool(limits.min <= min(known) and max(known) <= limits.max)
 
 
-def _encoder(unit: Any, family: str, codes: dict[Any, int], other: int, dtype: Any) -> Any:
+def _encoder(unit: Any, text: Letters, codes: dict[Any, int], other: int, dtype: Any) -> Any:
     if unit is None:
         # A letter not equal to itself would be found by its identity.
         equal = {x: c for x, c in codes.items() if x == x}  # noqa: PLR0124
         nan = max([other, *(c for x, c in codes.items() if x != x)])  # noqa: PLR0124
-        return _Dictionary(equal, other, nan)
+        return _Dictionary(equal, other, nan, text.name)
     values, found, nan = [], [], other
     low, high = (-np.inf, np.inf) if unit.kind == "f" else (np.iinfo(unit).min, np.iinfo(unit).max)
     for letter, code in codes.items():
-        value = ord(letter) if family == "text" else letter
+        value = ord(letter) if text.family == "text" else letter
         if value != value:  # noqa: PLR0124
             nan = code if code > other else other  # NaN agrees with nothing, unless it is wild
         elif low <= value <= high:
@@ -316,12 +316,13 @@ class _Dictionary:
     codes: dict[Any, int]
     other: int
     nan: int
+    name: str
 
     def encode(self, raw: list[Any], out: Array, *, compiled: bool) -> None:  # noqa: ARG002
         try:
             found = [self.codes.get(x, self.other) for x in raw]
         except TypeError:
-            raise _unhashable(raw, "text") from None
+            raise _unhashable(raw, self.name) from None
         if self.nan != self.other:
             found = [self.nan if x != x else c for x, c in zip(raw, found, strict=True)]  # noqa: PLR0124
         out[...] = found

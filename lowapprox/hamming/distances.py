@@ -12,7 +12,7 @@ from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox._core.typing import Array
 from lowapprox.hamming.counting import count_into, count_range
 from lowapprox.hamming.plan import METHODS, prepare
-from lowapprox.hamming.problem import Problem, narrowest, pose
+from lowapprox.hamming.problem import Problem, checked_dtype, pose
 
 __all__ = ["hamming_distances"]
 
@@ -110,12 +110,12 @@ def hamming_distances(
 def _checked_out(out: Any, dtype: Any, problem: Problem) -> Array:
     """Return the array of distances to be filled."""
     shifts, m, source = problem.shifts, problem.pattern.span, problem.text.letters.source
-    wanted = _checked_dtype(dtype, m) if dtype is not None or out is None else None
+    wanted = checked_dtype(dtype, m) if dtype is not None or out is None else None
     if out is None:
         return np.empty(shifts, dtype=wanted)
     if not isinstance(out, np.ndarray):
         raise InputTypeError(f"`out` must be a NumPy array, got {type(out).__name__}")
-    _checked_dtype(out.dtype, m, "out")
+    checked_dtype(out.dtype, m, "out")
     if out.shape != (shifts,):
         raise InputError(f"`out` must have shape ({shifts},), got {out.shape}")
     if wanted is not None and out.dtype != wanted:
@@ -125,17 +125,3 @@ def _checked_out(out: Any, dtype: Any, problem: Problem) -> Array:
     if isinstance(source, np.ndarray) and np.may_share_memory(out, source):
         raise InputError("`out` must not overlap the memory of `text`")
     return out
-
-
-def _checked_dtype(dtype: Any, m: int, name: str = "dtype") -> Any:
-    if dtype is None:
-        return narrowest(m)
-    try:
-        checked = np.dtype(dtype)
-    except TypeError:
-        raise InputTypeError(f"`{name}` must be an integer dtype, got {dtype!r}") from None
-    if checked.kind not in "iu":
-        raise InputTypeError(f"`{name}` must be an integer dtype, got {checked}")
-    if np.iinfo(checked).max < m:
-        raise InputError(f"`{name}` must hold distances up to {m}, got {checked}")
-    return checked

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from lowapprox._core.checks import checked_choice
+from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox.hamming.alphabet import Pattern, encode_pattern
 from lowapprox.hamming.letters import as_letters
 from lowapprox.hamming.text import CodedText, shifts_of
 
-__all__ = ["MODES", "Problem", "narrowest", "pose"]
+__all__ = ["MODES", "Problem", "checked_dtype", "narrowest", "pose"]
 
 MODES = ("valid", "full", "cyclic")
 
@@ -48,3 +49,18 @@ def pose(
 def narrowest(span: int) -> np.dtype[Any]:
     """Return the narrowest signed dtype that holds distances up to `span`."""
     return next(d for d in map(np.dtype, "bhiq") if np.iinfo(d).max >= span)
+
+
+def checked_dtype(dtype: Any, span: int, name: str = "dtype") -> np.dtype[Any]:
+    """Return the dtype of distances up to `span`; None is the narrowest."""
+    if dtype is None:
+        return narrowest(span)
+    try:
+        checked: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        raise InputTypeError(f"`{name}` must be an integer dtype, got {dtype!r}") from None
+    if checked.kind not in "iu":
+        raise InputTypeError(f"`{name}` must be an integer dtype, got {checked}")
+    if np.iinfo(checked).max < span:
+        raise InputError(f"`{name}` must hold distances up to {span}, got {checked}")
+    return checked

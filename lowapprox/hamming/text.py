@@ -10,7 +10,7 @@ from lowapprox._core.typing import Array
 from lowapprox.hamming.alphabet import Alphabet
 from lowapprox.hamming.letters import Letters
 
-__all__ = ["CodedText", "shifts_of"]
+__all__ = ["CodedBlock", "CodedText", "shifts_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +59,23 @@ class CodedText:
             place += size
             filled += size
         return out
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class CodedBlock(CodedText):
+    """A part of a text whose codes are there already.
+
+    Attributes
+    ----------
+    block : ndarray
+        The codes.
+    """
+
+    block: Array
+
+    def codes(self, start: int, stop: int, *, compiled: bool = True) -> Array:  # noqa: ARG002
+        """Return the codes of places `start` to `stop`, without a copy."""
+        return self.block[start:stop]
 
 
 def shifts_of(mode: str, n: int, m: int) -> tuple[int, int]:
