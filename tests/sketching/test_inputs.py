@@ -125,6 +125,7 @@ def test_sparse_rows_at_any_place(seed, start, compiled, dtype, wide):
         close(out, S.columns(start, start + b) @ X.toarray(), dtype)
 
 
+@pytest.mark.large
 def test_large_sparse_input_uses_the_kernel_and_agrees():
     import scipy.sparse as sp
 

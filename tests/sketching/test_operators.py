@@ -122,6 +122,7 @@ def test_any_partition_of_the_rows_in_any_order(case, compiled, dtype, data):
     assert (np.abs(out - whole) <= tol * moduli + 1e-300).all()
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_compiled_and_plain_paths_agree(kind, dtype):
@@ -137,6 +138,7 @@ def test_compiled_and_plain_paths_agree(kind, dtype):
         np.testing.assert_allclose(got[True], got[False], rtol=0, atol=tol * scale)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(60, 40_000, 30), (1500, 3_500, 180)])
 @pytest.mark.parametrize("form", ["C", "F", "csr"])
@@ -289,6 +291,7 @@ def test_nan_and_infinity_go_through(kind, bad, dtype, compiled):
         assert np.isfinite(SX[~hit, 3]).all()
 
 
+@pytest.mark.large
 def test_single_precision_sums_are_long_ones():
     n = 300_000
     x = np.full((n, 4), 0.1, np.float32)

@@ -335,7 +335,7 @@ def test_a_generator_advances():
     assert np.abs(one.s - two.s).max() > 1e-12
 
 
-@pytest.mark.parametrize("form", ["dense", "sparse"])
+@pytest.mark.parametrize("form", ["dense", pytest.param("sparse", marks=pytest.mark.large)])
 def test_threads_change_nothing_beyond_rounding(form):
     gen = np.random.default_rng(0)
     A = with_spectrum(gen, 400, 300, SPECTRA["harmonic"](np.arange(300.0)))

@@ -388,7 +388,7 @@ def test_identity_of_huge_size():
 
 
 @pytest.mark.parametrize("method", ["krylov", "subspace"])
-@pytest.mark.parametrize("form", ["C", "F", "csr_array"])
+@pytest.mark.parametrize("form", ["C", "F", pytest.param("csr_array", marks=pytest.mark.large)])
 def test_memory(method, form):
     """No copy of the matrix, and work arrays of the size that the recipe states."""
     m, n, k = 3000, 2000, 10
