@@ -20,9 +20,29 @@ import numba as nb
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.errors import TypingError
 from numba.extending import intrinsic, models, register_model
 
-__all__ = ["vadd", "vdouble", "vfill", "vload", "vmuladd", "vstore"]
+__all__ = [
+    "vadd",
+    "vand",
+    "vdouble",
+    "veq",
+    "vfill",
+    "vfunnel",
+    "vload",
+    "vmul",
+    "vmuladd",
+    "vmulsub",
+    "vor",
+    "vround",
+    "vshr",
+    "vstore",
+    "vsub",
+    "vtranspose",
+    "vwhere",
+    "vxor",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -95,11 +115,62 @@ def _fill(_: Any, scalar: Any, lanes: Any) -> Any:
     return result(scalar, lanes), codegen
 
 
-def _add(_: Any, v: Any, w: Any) -> Any:
-    def codegen(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
-        return builder.fadd(*args)
+def _elementwise(integer: str, real: str | None = None) -> Callable[..., Any]:
+    """Return the typing of an operation on two vectors, by the names of its instructions."""
 
-    return v(v, w), codegen
+    def typing(_: Any, v: Any, w: Any) -> Any:
+        name = integer if isinstance(v.dtype, types.Integer) else real
+        if name is None or v != w:
+            raise TypingError(f"no such operation on {v} and {w}")
+
+        def codegen(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+            return getattr(builder, name)(*args)
+
+        return v(v, w), codegen
+
+    return typing
+
+
+def _shift_right(_: Any, v: Any, _bits: Any) -> Any:
+    def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        vector = context.get_value_type(v)
+        return builder.lshr(args[0], _broadcast(builder, _cut(builder, args[1], vector), vector))
+
+    return v(v, types.intp), codegen
+
+
+def _funnel(_: Any, v: Any, w: Any, _bits: Any) -> Any:
+    def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        vector = context.get_value_type(v)
+        shift = _broadcast(builder, _cut(builder, args[2], vector), vector)
+        fshr = _standard(builder, "fshr", vector, 3)
+        return builder.call(fshr, [args[1], args[0], shift])
+
+    return v(v, w, types.intp), codegen
+
+
+def _cut(builder: Any, scalar: Any, vector: Any) -> Any:
+    wide = scalar.type.width > vector.element.width
+    return builder.trunc(scalar, vector.element) if wide else scalar
+
+
+def _equal(_: Any, v: Any, w: Any) -> Any:
+    def codegen(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        bits = builder.bitcast(builder.icmp_unsigned("==", *args), ir.IntType(v.count))
+        return bits if v.count == 64 else builder.zext(bits, ir.IntType(64))
+
+    return types.uint64(v, w), codegen
+
+
+def _where(_: Any, bits: Any, v: Any, w: Any) -> Any:
+    def codegen(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        few = args[0]
+        if bits.bitwidth > v.count:
+            few = builder.trunc(few, ir.IntType(v.count))
+        lanes = builder.bitcast(few, ir.VectorType(ir.IntType(1), v.count))
+        return builder.select(lanes, args[1], args[2])
+
+    return v(bits, v, w), codegen
 
 
 def _double(_: Any, v: Any) -> Any:
@@ -112,15 +183,73 @@ def _double(_: Any, v: Any) -> Any:
     return result(v), codegen
 
 
-def _muladd(_: Any, v: Any, _scalar: Any, w: Any) -> Any:
-    def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
-        vector = context.get_value_type(v)
-        name = f"llvm.fmuladd.v{vector.count}{vector.element.intrinsic_name}"
-        kind = ir.FunctionType(vector, [vector] * 3)
-        muladd = cgutils.get_or_insert_function(builder.module, kind, name)
-        return builder.call(muladd, [_broadcast(builder, args[1], vector), args[2], args[0]])
+def _muladd(*, negated: bool) -> Callable[..., Any]:
+    """Return the typing of ``v + scale * w`` or ``v - scale * w``."""
 
-    return v(v, v.dtype, w), codegen
+    def typing(_: Any, v: Any, scale: Any, w: Any) -> Any:
+        whole = isinstance(scale, _Vector)
+
+        def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+            vector = context.get_value_type(v)
+            factor = args[1] if whole else _broadcast(builder, args[1], vector)
+            if negated:
+                factor = builder.fneg(factor)
+            muladd = _standard(builder, "fmuladd", vector, 3)
+            return builder.call(muladd, [factor, args[2], args[0]])
+
+        return v(v, v if whole else v.dtype, w), codegen
+
+    return typing
+
+
+def _standard(builder: Any, name: str, vector: Any, operands: int) -> Any:
+    """Return an LLVM function whose operands and result are of one vector type."""
+    name = f"llvm.{name}.v{vector.count}{vector.element.intrinsic_name}"
+    kind = ir.FunctionType(vector, [vector] * operands)
+    return cgutils.get_or_insert_function(builder.module, kind, name)
+
+
+def _round(_: Any, v: Any, array: Any) -> Any:
+    result = _Vector(array.dtype, v.count)
+
+    def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        near = builder.call(_standard(builder, "rint", context.get_value_type(v), 1), [args[0]])
+        wide = builder.fptosi(near, ir.VectorType(ir.IntType(32), v.count))
+        target = context.get_value_type(result)
+        change = builder.trunc if target.element.width < 32 else builder.sext
+        return wide if target.element.width == 32 else change(wide, target)
+
+    return result(v, array), codegen
+
+
+def _transpose(_: Any, array: Any, _start: Any, _step: Any, lanes: Any) -> Any:
+    n = lanes.count
+
+    def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        vector = ir.VectorType(context.get_value_type(array.dtype), n)
+        data, at = context.make_array(array)(context, builder, args[0]).data, args[1]
+        rows, places = [], []
+        for _ in range(n):
+            place = builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
+            rows.append(builder.load(place, align=array.dtype.bitwidth // 8))
+            places.append(place)
+            at = builder.add(at, args[2])
+        bit = 1
+        while bit < n:  # exchange this bit of the number of the row and of the lane
+            low = [k + (n - bit if k & bit else 0) for k in range(n)]
+            high = [k + (n if k & bit else bit) for k in range(n)]
+            index = ir.VectorType(ir.IntType(32), n)
+            masks = ir.Constant(index, low), ir.Constant(index, high)
+            for k in range(n):
+                if not k & bit:
+                    pair = rows[k], rows[k + bit]
+                    rows[k], rows[k + bit] = (builder.shuffle_vector(*pair, m) for m in masks)
+            bit *= 2
+        for place, row in zip(places, rows, strict=True):
+            builder.store(row, place, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, lanes), codegen
 
 
 @_compiled_as(_load)
@@ -141,10 +270,60 @@ def vfill(scalar: Any, lanes: Any) -> Any:
     return np.full(len(lanes), scalar)
 
 
-@_compiled_as(_add)
+@_compiled_as(_elementwise("add", "fadd"))
 def vadd(v: Any, w: Any) -> Any:
     """Return ``v + w``."""
     return v + w
+
+
+@_compiled_as(_elementwise("sub", "fsub"))
+def vsub(v: Any, w: Any) -> Any:
+    """Return ``v - w``."""
+    return v - w
+
+
+@_compiled_as(_elementwise("and_"))
+def vand(v: Any, w: Any) -> Any:
+    """Return ``v & w``."""
+    return v & w
+
+
+@_compiled_as(_elementwise("or_"))
+def vor(v: Any, w: Any) -> Any:
+    """Return ``v | w``."""
+    return v | w
+
+
+@_compiled_as(_elementwise("xor"))
+def vxor(v: Any, w: Any) -> Any:
+    """Return ``v ^ w``."""
+    return v ^ w
+
+
+@_compiled_as(_shift_right)
+def vshr(v: Any, bits: Any) -> Any:
+    """Return unsigned ``v >> bits``, for fewer bits than a lane has."""
+    return v >> v.dtype.type(bits)
+
+
+@_compiled_as(_funnel)
+def vfunnel(v: Any, w: Any, bits: Any) -> Any:
+    """Return ``v >> bits`` with the lowest bits of `w` on top; unsigned, bits < width of a lane."""
+    width = v.dtype.type(8 * v.dtype.itemsize)
+    shift = v.dtype.type(bits)
+    return v >> shift | w << width - shift if shift else v
+
+
+@_compiled_as(_equal)
+def veq(v: Any, w: Any) -> Any:
+    """Return where lanes are equal: an unsigned integer with bit i for lane i, at most 64."""
+    return np.uint64(sum(1 << int(i) for i in np.flatnonzero(v == w)))
+
+
+@_compiled_as(_where)
+def vwhere(bits: Any, v: Any, w: Any) -> Any:
+    """Return the lanes of `v` where an unsigned integer has bit i set for lane i, else of `w`."""
+    return np.where([int(bits) >> i & 1 for i in range(v.size)], v, w)
 
 
 @_compiled_as(_double)
@@ -153,7 +332,35 @@ def vdouble(v: Any) -> Any:
     return v.astype(np.float64)
 
 
-@_compiled_as(_muladd)
-def vmuladd(v: Any, scalar: Any, w: Any) -> Any:
-    """Return ``v + scalar * w``, rounded once where the processor can."""
-    return v + scalar * w
+@_compiled_as(_elementwise("mul", "fmul"))
+def vmul(v: Any, w: Any) -> Any:
+    """Return ``v * w``."""
+    return v * w
+
+
+@_compiled_as(_muladd(negated=False))
+def vmuladd(v: Any, scale: Any, w: Any) -> Any:
+    """Return ``v + scale * w``, rounded once where the processor can; `scale` may be a scalar."""
+    return v + scale * w
+
+
+@_compiled_as(_muladd(negated=True))
+def vmulsub(v: Any, scale: Any, w: Any) -> Any:
+    """Return ``v - scale * w``, rounded once where the processor can; `scale` may be a scalar."""
+    return v - scale * w
+
+
+@_compiled_as(_round)
+def vround(v: Any, array: Any) -> Any:
+    """Return the nearest integers, within 32 signed bits, in the dtype of an array."""
+    return np.rint(v).astype(np.int32).astype(array.dtype)
+
+
+@_compiled_as(_transpose)
+def vtranspose(array: Any, start: Any, step: Any, lanes: Any) -> None:
+    """Exchange rows and columns of a square, whose rows begin `step` apart, in the array.
+
+    The number of lanes, a power of two, is that of the rows too.
+    """
+    at = start + step * np.arange(len(lanes))[:, None] + np.arange(len(lanes))
+    array[at] = array[at].T

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lowapprox.hamming.counting import Counter
+from lowapprox.hamming.fft import FFTCounter
 from lowapprox.hamming.naive import NaiveCounter
 from lowapprox.hamming.problem import Problem
 from lowapprox.hamming.scatter import ScatterCounter
@@ -21,6 +22,8 @@ def prepare(problem: Problem, method: str = "auto") -> tuple[Sequence[Counter], 
     pattern, alphabet = problem.pattern, problem.text.alphabet
     if method == "naive" or (method == "auto" and problem.shifts * pattern.size < _TINY):
         return (NaiveCounter(pattern, alphabet),), False
+    if method == "fft":
+        return (FFTCounter.prepare(pattern, alphabet),), True
     if method == "scatter":
         return (ScatterCounter.prepare(pattern, alphabet),), True
     return (NaiveCounter(pattern, alphabet),), True

@@ -13,7 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowapprox._core.jit import kernel
-from lowapprox._core.simd import vadd, vdouble, vfill, vload, vmuladd, vstore
+from lowapprox._core.simd import (
+    vadd,
+    vdouble,
+    vfill,
+    vload,
+    vmul,
+    vmuladd,
+    vmulsub,
+    vround,
+    vstore,
+    vtranspose,
+)
 from tests.strategies import REAL_DTYPES, dtypes, seeds
 
 WIDTHS = (1, 4, 8, 16)
@@ -38,6 +49,26 @@ def fill(scalar: Any, lanes: Any, start: int, out: Any) -> None:
 @kernel()
 def double(x: Any, i: int, lanes: Any, out: Any) -> None:
     vstore(out, 0, vdouble(vload(x, i, lanes)))
+
+
+@kernel()
+def turn(x: Any, y: Any, lanes: Any, out: Any) -> None:
+    """Product of complex numbers, and what is left of one after that of the others."""
+    w = len(lanes)
+    xr, xi, yr, yi = vload(x, 0, lanes), vload(x, w, lanes), vload(y, 0, lanes), vload(y, w, lanes)
+    vstore(out, 0, vmulsub(vmul(xr, yr), xi, yi))
+    vstore(out, w, vmuladd(vmul(xr, yi), xi, yr))
+    vstore(out, 2 * w, vmulsub(xr, x[0], yr))
+
+
+@kernel()
+def nearest(x: Any, start: int, lanes: Any, out: Any) -> None:
+    vstore(out, 0, vround(vload(x, start, lanes), out))
+
+
+@kernel()
+def transpose(x: Any, start: int, step: int, lanes: Any) -> None:
+    vtranspose(x, start, step, lanes)
 
 
 @kernel()
@@ -97,6 +128,36 @@ def test_vectors_live_in_variables(seed: int, dtype: np.dtype, w: int, rows: int
     out = np.empty(w, dtype)
     running(x.reshape(-1), (0,) * w, out)
     np.testing.assert_array_equal(out, x.sum(axis=0))
+
+
+@given(seeds, dtypes(REAL_DTYPES), st.sampled_from(WIDTHS))
+def test_products(seed: int, dtype: np.dtype, w: int) -> None:
+    gen = np.random.default_rng(seed)
+    x, y = gen.integers(-99, 99, (2, 2 * w)).astype(dtype)
+    out = np.empty(3 * w, dtype)
+    turn(x, y, (0,) * w, out)
+    product = (x[:w] + 1j * x[w:]) * (y[:w] + 1j * y[w:])
+    expected = np.concatenate([product.real, product.imag, x[:w] - x[0] * y[:w]])
+    np.testing.assert_array_equal(out, expected)
+
+
+@given(seeds, dtypes(REAL_DTYPES), st.sampled_from(WIDTHS), st.sampled_from("bhiqBHIQ"))
+def test_nearest_integers(seed: int, dtype: np.dtype, w: int, kind: str) -> None:
+    target = np.dtype(kind)
+    x = np.random.default_rng(seed).integers(0, 4 * min(np.iinfo(target).max, 2**20), w + 3) / 4
+    out = np.empty(w, target)
+    nearest(x.astype(dtype), 3, (0,) * w, out)
+    np.testing.assert_array_equal(out, np.rint(x[3:]).astype(np.int64).astype(target))
+
+
+@given(seeds, dtypes(REAL_DTYPES), st.sampled_from(WIDTHS), st.integers(0, 9), st.integers(0, 9))
+def test_transpose(seed: int, dtype: np.dtype, w: int, start: int, gap: int) -> None:
+    x = numbers(seed, dtype, start + w * (w + gap))
+    expected = x.copy()
+    square = expected[start:].reshape(w, w + gap)[:, :w]
+    square[...] = square.T.copy()
+    transpose(x, start, w + gap, (0,) * w)
+    np.testing.assert_array_equal(x, expected)
 
 
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="this is that run")

@@ -1,0 +1,253 @@
+"""Counting by Fourier transforms in single precision, exact by a proved bound on the rounding."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lowapprox._core.typing import Array
+from lowapprox.hamming.alphabet import Alphabet, Pattern
+from lowapprox.hamming.guard import LIMIT, error_bound
+
+__all__ = ["FFTCounter"]
+
+LANES = (0,) * 16
+SIZE = 16384  # with larger transforms, eight wild signals would be beyond the bound
+_BAD = 0x80  # marks text codes that characters cannot treat
+_MOST_SIGNALS = 8  # one bit of a mark for each
+_TOGETHER = 4  # blocks of the text that the kernel treats together
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FFTCounter:
+    """Correlations of text and pattern, summed over letters before the inverse transform.
+
+    Text blocks and pattern chunks are half a transform long (uniformly partitioned convolution),
+    so that transforms stay in cache. Where the text has no other letters, two letters become one
+    character of a group with values +-1, and four become three.
+    """
+
+    pattern: Pattern
+    _indicators: Sequence[_Correlation]
+    _characters: _Correlation | None
+
+    @classmethod
+    def prepare(cls, pattern: Pattern, alphabet: Alphabet, size: int = SIZE) -> FFTCounter:
+        """Transform the pattern, in pieces of `size` = 4^p numbers, at least 256."""
+        used, letters = np.unique(pattern.letters, return_inverse=True)
+        texts = [alphabet.codes_of(letter) for letter in used.tolist()]
+        partition = _Partition.of(pattern, letters, size)
+        codes = alphabet.codes + 2
+        batches = [
+            _indicators(partition, texts, codes, range(used.size)[first : first + _MOST_SIGNALS])
+            for first in range(0, used.size, _MOST_SIGNALS)
+        ]
+        characters = _characters(partition, texts, codes) if used.size in (2, 4) else None
+        return cls(pattern, batches, characters)
+
+    def subtract(self, codes: Array, out: Array) -> None:
+        """Subtract from ``out[i]`` the number of agreements at shift i."""
+        if self._characters is None or not self._characters.subtract(codes, out):
+            for batch in self._indicators:
+                batch.subtract(codes, out)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Partition:
+    """How text and pattern are cut: blocks of `step` shifts, and chunks of the pattern."""
+
+    size: int
+    step: int
+    chunks: int
+    twiddles: Array
+    chunk: Array  # of each pattern position, and its place there
+    place: Array
+    letters: Array
+
+    @classmethod
+    def of(cls, pattern: Pattern, letters: Array, size: int) -> _Partition:
+        half = size // 2
+        single = pattern.span <= half
+        step = size - pattern.span + 1 if single else half
+        chunks = 1 if single else -(-pattern.span // half)
+        chunk, place = np.divmod(pattern.positions, half)
+        return cls(size, step, chunks, _twiddles(size), chunk, place, letters)
+
+    def counts(self, letter: int) -> Array:
+        """Return how often each chunk has a letter."""
+        return np.bincount(self.chunk[self.letters == letter], minlength=self.chunks)
+
+    def spectra(self, values: Array) -> Array:
+        """Transform pattern signals, given by their values for each letter: one row a signal.
+
+        In double precision, and rounded once. Result: tiles, chunks, signals, numbers.
+        """
+        from lowapprox.hamming.kernels_fft import TILE, transform
+
+        signals, tiles = values.shape[0], self.size // TILE
+        spectra = np.empty((tiles, self.chunks, signals, 2 * TILE), dtype=np.float32)
+        twiddles, out = self.twiddles.astype(np.float64), np.empty((tiles, 2 * TILE))
+        for chunk in range(self.chunks):
+            inside = self.chunk == chunk
+            at = -self.place[inside] % self.size
+            at += at // 16 * 16  # 16 real parts, 16 imaginary parts
+            for c in range(signals):
+                z = np.zeros(2 * self.size)
+                z[at] = values[c, self.letters[inside]]
+                transform(z, self.size, twiddles, out.reshape(-1), 0, 2 * TILE, LANES)
+                spectra[:, chunk, c] = out
+        return spectra.reshape(-1)
+
+    def groups(self, norms: Array, signals: int, counts: Array | None, scale: int) -> list[int]:
+        """Return bounds of runs of chunks that may be rounded together.
+
+        `norms` bounds the products of norms of each chunk; `counts` are what the sums are shifted
+        by in the end, and everything is divided by `scale`.
+        """
+        bounds = [0]
+        for end in range(1, self.chunks + 1):
+            run = slice(bounds[-1], end)
+            largest = 0.0 if counts is None else float(counts[run].sum())
+            total = float(norms[run].sum()) / scale
+            if error_bound(self.size, total, signals, end - bounds[-1], largest) >= LIMIT:
+                bounds.append(end - 1)
+        return [*bounds, self.chunks]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Correlation:
+    """Signals of the text, and what they are multiplied by."""
+
+    partition: _Partition
+    table: Array  # one bit for each signal, for each text code
+    forbidden: int
+    bits: Array
+    values: tuple[Any, Any]  # of a text signal where the bit is not set, and where it is
+    spectra: Array
+    groups: Array
+    offsets: Array
+    scale: Any
+    _scratch: threading.local = field(default_factory=threading.local)
+
+    def subtract(self, codes: Array, out: Array) -> bool:
+        """Subtract the agreements; False if the text has codes that are forbidden."""
+        from lowapprox.hamming.kernels_fft import correlate, look_up
+
+        cut = self.partition
+        half = (out.size + 1) // 2
+        blocks = -(-half // cut.step)
+        marks = np.zeros(half + (blocks + cut.chunks - 2) * cut.step + cut.size, dtype=np.uint8)
+        if look_up(codes, self.table, marks) & self.forbidden:
+            return False
+        correlate(
+            marks,
+            cut.step,
+            self.bits,
+            *self.values,
+            cut.twiddles,
+            self.spectra,
+            self.groups,
+            self.offsets,
+            self.scale,
+            *self._buffers(),
+            out,
+            LANES,
+        )
+        return True
+
+    def _buffers(self) -> tuple[Array, Array, Array]:
+        """Return scratch of the calling thread: new pages cost as much as the transforms."""
+        local, cut = self._scratch, self.partition
+        if not hasattr(local, "buffers"):
+            slots = (_TOGETHER + cut.chunks - 1) * self.bits.size
+            numbers = (1, slots, _TOGETHER)
+            local.buffers = tuple(np.empty(2 * cut.size * k, dtype=np.float32) for k in numbers)
+        return local.buffers  # type: ignore[no-any-return]
+
+
+def _indicators(
+    cut: _Partition, texts: Sequence[Array], codes: int, chosen: Sequence[int]
+) -> _Correlation:
+    """Correlate one 0-1 signal for each of the chosen letters."""
+    table = np.zeros(codes, dtype=np.uint8)
+    shared = np.zeros(codes, dtype=np.int64)
+    values = np.zeros((len(chosen), len(texts)))
+    for bit, letter in enumerate(chosen):
+        table[texts[letter]] |= 1 << bit
+        shared[texts[letter]] += 1
+        values[bit, letter] = 1
+    roots = np.sqrt([cut.counts(letter) for letter in chosen])
+    # A text place belongs to `shared` letters at most, and there are two streams.
+    norms = np.minimum(
+        np.sqrt(shared.max() * np.square(roots).sum(axis=0)), roots.sum(axis=0)
+    ) * math.sqrt(2 * cut.size)
+    groups = cut.groups(norms, len(chosen), None, 1)
+    offsets = np.zeros(len(groups) - 1)
+    return _correlation(cut, table, 0, (0, 1), values, groups, offsets, 1)
+
+
+def _characters(cut: _Partition, texts: Sequence[Array], codes: int) -> _Correlation:
+    """Correlate the characters of a group with as many elements as there are letters.
+
+    Over all characters but the constant one, the sum of products is the number of letters - 1 for
+    equal letters, and -1 for different ones.
+    """
+    order = len(texts)
+    table = np.zeros(codes, dtype=np.uint8)
+    owners = np.zeros(codes, dtype=np.int64)
+    # Character v has the sign (-1)^(parity of v & letter).
+    signs = np.array([[(v & x).bit_count() % 2 for x in range(order)] for v in range(1, order)])
+    for letter, text in enumerate(texts):
+        table[text] = np.packbits(signs[:, letter], bitorder="little")[0]
+        owners[text] += 1
+    table[owners != 1] = _BAD
+    counts = np.bincount(cut.chunk, minlength=cut.chunks)
+    norms = (order - 1) * np.sqrt(2.0 * cut.size * counts)
+    groups = cut.groups(norms, order - 1, counts, order)
+    offsets = np.add.reduceat(counts, groups[:-1]) / order
+    return _correlation(cut, table, _BAD, (1, -1), 1.0 - 2.0 * signs, groups, offsets, order)
+
+
+def _correlation(
+    cut: _Partition,
+    table: Array,
+    forbidden: int,
+    low_high: tuple[int, int],
+    values: Array,
+    groups: Sequence[int],
+    offsets: Array,
+    divisor: int,
+) -> _Correlation:
+    return _Correlation(
+        cut,
+        table,
+        forbidden,
+        np.left_shift(1, np.arange(values.shape[0])).astype(np.uint8),
+        (np.float32(low_high[0]), np.float32(low_high[1])),
+        cut.spectra(values),
+        np.array(groups, dtype=np.int64),
+        offsets.astype(np.float32),
+        np.float32(1.0 / (cut.size * divisor)),
+    )
+
+
+def _twiddles(size: int) -> Array:
+    """Return the twiddle factors of `transform` in order, in single precision.
+
+    For each step and each vector: three factors, real parts and imaginary parts.
+    """
+    parts = []
+    length = size
+    while length >= 16:
+        turns = np.arange(length // 4)[:, None] * (1, 2, 3) % length
+        if length == 16:  # these last two steps run over transposed vectors
+            turns = np.repeat(turns, 16, axis=0)
+        factors = np.exp(-2j * np.pi / length * turns).reshape(-1, 16, 3)
+        parts.append(np.stack([factors.real, factors.imag], axis=3).transpose(0, 2, 3, 1).ravel())
+        length //= 4
+    return np.concatenate(parts).astype(np.float32)
