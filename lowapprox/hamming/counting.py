@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from lowapprox._core.typing import Array
 from lowapprox.hamming.alphabet import Pattern
 from lowapprox.hamming.text import CodedText
 
-__all__ = ["Counter", "block_shifts", "count_into", "count_range"]
+__all__ = ["Counter", "block_shifts", "blocks", "count", "count_into", "count_range"]
+
+R = TypeVar("R")
 
 _SMALLEST_BLOCK = 1 << 17
 
@@ -36,6 +38,13 @@ def block_shifts(span: int) -> int:
     return max(_SMALLEST_BLOCK, 1 << (4 * span - 1).bit_length() if span else 0)
 
 
+def count(codes: Array, counters: Sequence[Counter], out: Array) -> None:
+    """Write the distances that the counters find together into `out`, contiguous."""
+    out[...] = sum(counter.pattern.size for counter in counters)
+    for counter in counters:
+        counter.subtract(codes, out)
+
+
 def count_range(
     text: CodedText,
     counters: Sequence[Counter],
@@ -45,28 +54,44 @@ def count_range(
     compiled: bool = True,
 ) -> None:
     """Write the distances of the shifts from `start` on into `out`, contiguous."""
-    out[...] = sum(counter.pattern.size for counter in counters)
     if out.size and counters:
         span = counters[0].pattern.span
         codes = text.codes(start, start + out.size + span - 1, compiled=compiled)
-        for counter in counters:
-            counter.subtract(codes, out)
+        count(codes, counters, out)
+    else:
+        out[...] = 0
 
 
 def count_into(text: CodedText, counters: Sequence[Counter], out: Array) -> None:
     """Write the distances of all shifts into `out`, block by block and in parallel."""
-    from lowapprox._core.threads import run_blocks
-
-    size = block_shifts(counters[0].pattern.span if counters else 0)
     direct = out.flags.c_contiguous and out.dtype.isnative
 
-    def work(block: int) -> None:
-        target = out[block * size : (block + 1) * size]
+    def work(start: int, stop: int) -> None:
+        target = out[start:stop]
         if direct:
-            count_range(text, counters, block * size, target)
+            count_range(text, counters, start, target)
         else:
             piece = np.empty(target.size, dtype=out.dtype.newbyteorder("="))
-            count_range(text, counters, block * size, piece)
+            count_range(text, counters, start, piece)
             target[...] = piece
 
-    run_blocks(work, -(-out.size // size))
+    blocks(work, out.size, counters[0].pattern.span if counters else 0)
+
+
+def blocks(
+    work: Callable[[int, int], R], shifts: int, span: int, *, compiled: bool = True
+) -> list[R]:
+    """Return ``work(start, stop)`` of all blocks of shifts, in order; in parallel if compiled."""
+    size = block_shifts(span)
+    starts = range(0, shifts, size)
+    if not compiled:
+        return [work(start, min(start + size, shifts)) for start in starts]
+    from lowapprox._core.threads import run_blocks
+
+    found: list[Any] = [None] * len(starts)
+
+    def run(block: int) -> None:
+        found[block] = work(starts[block], min(starts[block] + size, shifts))
+
+    run_blocks(run, len(starts))
+    return found
