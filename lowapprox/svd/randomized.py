@@ -162,7 +162,10 @@ def randomized_svd(
         op, exponent, fro2 = normalize(op)
     if center:
         op = Centred(op)
-        fro2, mean = op.fro2(), scaled(op.mean, exponent)
+        mean = scaled(op.mean, exponent)
+        if not np.isfinite(op.to_numpy(op.mean)).all():  # "single_pass" has not looked before
+            raise InputError("`A` must contain finite numbers with finite sums of columns")
+        fro2 = None if fro2 is None else op.fro2()
     if 0 in op.shape or fro2 == 0.0:
         return _trivial(op, rank, mean, norm)
     wide = op.shape[0] < op.shape[1]
@@ -305,14 +308,14 @@ def warn_unmet(factors: Factors, missed: bool) -> None:
     """Warn the caller of a public function that its criterion was not met."""
     s = factors.s
     worst = float(factors.residuals.max() / s[0]) if s.size and s[0] > 0 else 0.0
+    how_far = "" if np.isnan(worst) else f"; largest residual {worst:.1e} of the largest value"
     cause = (
         "random probes found a direction that the factors miss"
         if missed
         else f"the criterion was not met within rank {s.size} and {factors.passes} passes"
     )
     warnings.warn(
-        f"{cause}; largest residual {worst:.1e} of the largest value. "
-        "Allow more passes or rank, a larger tol, or another method.",
+        f"{cause}{how_far}. Allow more passes or rank, a larger tol, or another method.",
         ConvergenceWarning,
         stacklevel=3,
     )

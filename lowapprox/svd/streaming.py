@@ -159,16 +159,20 @@ class StreamingSVD:
             If `rows` is no NumPy array or scipy.sparse array of numbers.
         """
         start = self.n_rows if row_start is None else checked_int(row_start, "row_start", 0)
-        op, norm = self._checked(rows, "rows", start)
+        self._take(rows, start, "rows")
+        return self
+
+    def _take(self, rows: MatrixInput, start: int, name: str) -> None:
+        """Add rows that have not been seen, called `name` in messages."""
+        op, norm = self._checked(rows, name, start)
         if self._range.overlaps(start, start + op.shape[0]):
             raise InputError(
-                f"`rows` must be new, got rows {start} to {start + op.shape[0] - 1}, of which some "
-                "have been seen; use `update` to add to them"
+                f"`{name}` must be new, got rows {start} to {start + op.shape[0] - 1}, of which "
+                "some have been seen; use `update` to add to them"
             )
         self._add(op, start)
         if self._norm is not None:
             self._norm = float(np.hypot(self._norm, norm))
-        return self
 
     def update(self, delta: MatrixInput, row_start: int = 0) -> StreamingSVD:
         """Add a matrix to the one seen so far.
@@ -321,8 +325,8 @@ class StreamingSVD:
             )
         return result
 
-    def _solve(self) -> SVDResult:
-        """Compute the result without a warning."""
+    def _solve(self, *, last: bool = False) -> SVDResult:
+        """Compute the result without a warning; the `last` time rows are freed as they are read."""
         dtype = np.dtype(np.float64) if self._dtype is None else self._dtype
         m, n = self.n_rows, self.n_cols
         k = min(self.rank, m, n)
@@ -344,7 +348,7 @@ class StreamingSVD:
         inner, outer = (Zh.conj().T, W) if m >= n else (W, Zh.conj().T)
         first = _completed(host, short.times(inner[:, :found], min(m, n)), k)
         turn, first = fix_signs(host, np.ones((1, k), dtype), first, "v")
-        second = long.times(outer[:, :found] * turn[:, :found], max(m, n))
+        second = long.times(outer[:, :found] * turn[:, :found], max(m, n), last=last)
         second = _completed(host, second, k)
         U, V = (second, first) if m >= n else (first, second)
         seen = np.zeros((_PROBES, k), np.result_type(dtype, np.float64))
@@ -387,6 +391,11 @@ class _RowStore:
     def __iter__(self) -> Iterator[tuple[int, Host]]:
         for start, buffer, size in zip(self._starts, self._buffers, self._sizes, strict=True):
             yield start, buffer[:size]
+
+    def drain(self) -> Iterator[tuple[int, Host]]:
+        """Yield the runs from the end and forget them."""
+        while self._starts:
+            yield self._starts.pop(), self._buffers.pop()[: self._sizes.pop()]
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -473,20 +482,20 @@ class _Tall:
         self._M = np.linalg.inv(L).conj().T
         self.pinv = L.conj().T @ W[:, :r].conj().T
 
-    def _blocks(self) -> Iterator[tuple[int, Host]]:
+    def _blocks(self, *, last: bool = False) -> Iterator[tuple[int, Host]]:
         """Yield double precision blocks, scaled, which fit the cache."""
-        for start, rows in self._store:
+        for start, rows in self._store.drain() if last else self._store:
             step = max(256, _BLOCK_BYTES // (64 * self._store.width))
             for i in range(0, rows.shape[0], step):
                 part = rows[i : i + step]
                 wide = part.astype(np.result_type(part, np.float64), copy=False)
                 yield start + i, scaled(wide, -self._exponent)
 
-    def times(self, coefficients: Host, size: int) -> Host:
+    def times(self, coefficients: Host, size: int, *, last: bool = False) -> Host:
         """Return ``Q @ coefficients`` with `size` rows."""
         inner = self._M @ coefficients
         out: Host = np.zeros((size, inner.shape[1]), inner.dtype)
-        for start, rows in self._blocks():
+        for start, rows in self._blocks(last=last):
             out[start : start + rows.shape[0]] = (rows @ self._T) @ inner
         return out
 
