@@ -1,0 +1,139 @@
+"""Bit-sliced counting: see the kernels. The workhorse for every pattern that is not very long."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lowapprox._core.typing import Array
+from lowapprox.hamming.alphabet import Alphabet, Pattern
+
+__all__ = ["BitsCounter"]
+
+_COLUMN = 512  # shifts in a vector
+_BLOCK = 16 * _COLUMN  # shifts whose counters are kept at a time
+_CHUNK = 1 << 14  # pattern positions whose rows are kept at a time, at most
+_ROWS = 1 << 20  # bytes of rows that stay in the second cache
+_ONE_ROW = 40  # letters: beyond, two digits with a row for each value are faster
+
+
+class BitsCounter:
+    """Count the agreements of all shifts by adding bitmaps of the text: O(n m / 512) vector steps.
+
+    Parameters
+    ----------
+    pattern : Pattern
+    alphabet : Alphabet
+    digits : int, optional
+        How many digits a letter is written in: each position adds the intersection of the bitmaps
+        of its digits. One digit is a bitmap for each letter; more need letters that agree only if
+        equal.
+    """
+
+    __slots__ = ("_chunks", "_digits", "_offsets", "_row_words", "_shifted", "_tests", "pattern")
+
+    def __init__(self, pattern: Pattern, alphabet: Alphabet, *, digits: int | None = None) -> None:
+        self.pattern = pattern
+        letters, index = _distinct(pattern.letters, alphabet.kinds)
+        if digits is None:
+            digits = _digits(letters.size, alphabet)
+        self._digits, highest = (0,) * digits, np.iinfo(alphabet.dtype).max
+        values: list[Array] = []  # of the digit, for each bitmap
+        firsts, bitmaps = [0], []
+        if digits == 1:
+            shifts, mask = np.zeros(1, dtype=np.int64), 0
+            values = [alphabet.codes_of(x) for x in letters]
+            bitmaps = [index]
+            firsts.append(letters.size)
+        else:
+            width = -(-max(int(letters[-1]).bit_length(), 1) // digits)
+            shifts, mask = width * np.arange(digits), (1 << width) - 1
+            for shift in shifts:
+                digit, which = _distinct(letters >> shift & mask, mask + 1)
+                bitmaps.append(firsts[-1] + which[index])
+                values += np.split(digit, digit.size)
+                firsts.append(len(values))
+        self._tests = (
+            shifts,
+            # The last digit is all that remains, so that it tells codes beyond the letters apart.
+            np.append([mask] * (digits - 1), highest).astype(alphabet.dtype),
+            np.array(firsts),
+            np.concatenate(values).astype(alphabet.dtype),
+            np.cumsum([0, *map(len, values)]),
+            np.array([alphabet.wild] * alphabet.wild_in_text, dtype=alphabet.dtype),
+        )
+        self._prepare(np.stack(bitmaps, axis=1))
+
+    def _prepare(self, bitmaps: Array) -> None:
+        """List, chunk by chunk, the shifted bitmaps that are needed, and where to load them."""
+        positions, digits = self.pattern.positions, bitmaps.shape[1]
+        count = int(bitmaps.max()) + 1
+        span = min(max(_ROWS // count - _BLOCK, _CHUNK // 8), _CHUNK, self.pattern.span)
+        span = -(-span // _COLUMN) * _COLUMN
+        self._row_words = (_BLOCK + span) // 64 + 8 | 8  # an odd number of cache lines
+        edges = np.arange(0, int(positions[-1]) + 1, span)
+        cuts = np.append(np.searchsorted(positions, edges), positions.size)
+        chunks, rows, offsets = [], [], []
+        shifted = added = 0
+        for edge, first, last in zip(edges, cuts[:-1], cuts[1:], strict=True):
+            if first == last:
+                continue
+            place = positions[first:last] - edge
+            bits = (place & 7).astype(np.uint8)
+            order = np.argsort(bits, kind="stable")
+            row, which = _distinct(bitmaps[first:last] * 8 + bits[:, None], 8 * count)
+            # The first row is zero: a group of sixteen is filled up with it.
+            loads = np.zeros((-(-place.size // 16) * 16, digits), dtype=np.int32)
+            loads[: place.size] = (1 + which) * (8 * self._row_words) + (place >> 3)[:, None]
+            loads[: place.size] = loads[order]
+            chunks.append([edge // 64, place[-1], shifted, added])
+            rows.append(np.stack([row >> 3, row & 7], axis=1))
+            offsets.append(loads.ravel())
+            shifted += row.size
+            added += loads.shape[0]
+        chunks.append([0, 0, shifted, added])
+        self._chunks = np.array(chunks, dtype=np.int64)
+        self._shifted = np.concatenate(rows)
+        self._offsets = np.concatenate(offsets)
+
+    def subtract(self, codes: Array, out: Array) -> None:
+        """Subtract from ``out[i]`` the number of agreements at shift i."""
+        from lowapprox.hamming.kernels_bits import count_rows, mark
+
+        size = self.pattern.size
+        levels = -(-size.bit_length() // 4)
+        columns = min(-(-out.size // _COLUMN), _BLOCK // _COLUMN)
+        rows = int(np.diff(self._chunks[:, 2]).max()) + 1
+        words = -(-out.size // _COLUMN) * 8 + -(-self.pattern.span // 64) + 24
+        bitmaps = np.empty((int(self._tests[2][-1]), words // 8 * 8 | 8), dtype=np.uint64)
+        mark(codes, *self._tests, bitmaps)
+        planes = np.empty(columns * 4 * levels * 64, dtype=np.uint8)
+        lanes = 64 // out.itemsize
+        count_rows(
+            bitmaps,
+            self._chunks,
+            self._shifted,
+            self._offsets,
+            self._digits,
+            np.empty((rows, self._row_words), dtype=np.uint64),
+            planes,
+            planes.view(f"u{lanes // 8}"),
+            np.empty((levels + 1) * 16 * 64, dtype=np.uint8),
+            np.empty(levels + 1, dtype=np.int64),
+            np.arange(16, dtype=np.int32) * 64,
+            size.bit_length(),
+            (0,) * lanes,
+            out,
+        )
+
+
+def _distinct(values: Array, bound: int) -> tuple[Array, Array]:
+    """Return the distinct ones of some integers below a bound, and the index of each."""
+    seen = np.zeros(bound, dtype=bool)
+    seen[values] = True
+    return np.flatnonzero(seen), (np.cumsum(seen) - 1)[values]
+
+
+def _digits(letters: int, alphabet: Alphabet) -> int:
+    if alphabet.agree is not None or letters <= _ONE_ROW:
+        return 1
+    return 2 if letters <= 1 << 14 else 3
