@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lowapprox._core.typing import Array
+from lowapprox.hamming.bits import BitsCounter
 from lowapprox.hamming.counting import Counter
 from lowapprox.hamming.fft import FFTCounter
 from lowapprox.hamming.naive import NaiveCounter
@@ -30,7 +31,7 @@ def prepare(problem: Problem, method: str = "auto") -> tuple[Sequence[Counter], 
         return (FFTCounter.prepare(pattern, alphabet),), True
     if method == "scatter":
         return (ScatterCounter.prepare(pattern, alphabet),), True
-    return (NaiveCounter(pattern, alphabet),), True
+    return (BitsCounter(pattern, alphabet),), True
 
 
 def frequencies(problem: Problem) -> Array:
