@@ -173,3 +173,50 @@ def _power_law_places(m: int, n: int, nnz: int, rng: np.random.Generator) -> tup
     places = np.delete(places, rng.choice(places.size, places.size - nnz, replace=False))
     rows, cols = np.divmod(places, n)
     return rows.astype(np.int32), cols.astype(np.int32)
+
+
+# Texts
+
+
+def uniform_text(letters: int, n: int, *, seed: int) -> Array:
+    """Return independent uniform letters 0, ..., letters - 1, at most 256, as uint8."""
+    return np.random.default_rng(seed).integers(0, letters, n, dtype=np.uint8)
+
+
+def zipf_text(letters: int, n: int, *, seed: int) -> Array:
+    """Return independent letters as int32; letter i has a weight of 1 / (i + 1)."""
+    law = np.cumsum(1 / np.arange(1.0, letters + 1))
+    draws = np.random.default_rng(seed).random(n)
+    return np.searchsorted(law, law[-1] * draws).astype(np.int32)
+
+
+def periodic_text(letters: int, n: int, *, period: int, noise: float) -> Array:
+    """Return a word repeated, of whose letters a share is drawn anew."""
+    word = uniform_text(letters, period, seed=0)
+    text = np.resize(word, n)
+    rng = np.random.default_rng(1)
+    changed = rng.random(n) < noise
+    text[changed] = rng.integers(0, letters, int(changed.sum()), dtype=np.uint8)
+    return text
+
+
+def planted_dna(n: int, m: int, k: int, copies: int = 40) -> tuple[str, str]:
+    """Return random DNA that holds changed copies of a pattern, and the pattern.
+
+    The copies lie at even distances and have 0, ..., 2k changed letters in turn.
+    """
+    rng = np.random.default_rng(0)
+    text, pattern = (rng.integers(0, 4, size, dtype=np.uint8) for size in (n, m))
+    for copy in range(copies):
+        start = copy * ((n - m) // (copies - 1))
+        text[start : start + m] = pattern
+        changed = start + rng.choice(m, copy % (2 * k + 1), replace=False)
+        text[changed] = (text[changed] + rng.integers(1, 4, changed.size, dtype=np.uint8)) % 4
+    letters = np.frombuffer(b"ACGT", dtype=np.uint8)
+    return tuple(letters[codes].tobytes().decode("ascii") for codes in (text, pattern))
+
+
+def letters_file(n: int = 100_000_000) -> Path:
+    """Return the path of n uniform letters of four, uint8, in the format of `numpy.save`."""
+    cached(f"letters-4-{n}", lambda: uniform_text(4, n, seed=0))
+    return cache_folder() / f"letters-4-{n}.npy"

@@ -6,10 +6,22 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from benchmarks.peers import _counting as counting
+from benchmarks.peers import hamming, svd
 from benchmarks.peers._accuracy import DenseProblem, SparseProblem, cheapest
 from benchmarks.peers._baselines import plain_rp_cholesky
-from benchmarks.peers._measure import Budget, Timing, rst_table, text_table
-from benchmarks.problems import SPECTRA, RBFKernel, rbf_points, spectrum
+from benchmarks.peers._measure import Budget, Timing, fresh_process, rst_table, text_table
+from benchmarks.problems import (
+    SPECTRA,
+    RBFKernel,
+    periodic_text,
+    planted_dna,
+    rbf_points,
+    spectrum,
+    uniform_text,
+    zipf_text,
+)
+from lowapprox.hamming import hamming_distances
 
 
 @pytest.mark.parametrize("tilt", [1e-1, 1e-3, 1e-5, 1e-7])
@@ -97,3 +109,75 @@ def test_tables_show_every_column_of_every_row():
     rows = [{"a": "1", "b": "2"}, {"a": "3", "c": "4"}]
     assert text_table(rows).splitlines() == ["a  b  c", "1  2", "3     4"]
     assert rst_table(rows).splitlines()[4:8] == ["   * - a", "     - b", "     - c", "   * - 1"]
+
+
+@pytest.mark.parametrize("family", [svd, hamming])
+def test_cases_have_names_of_their_own(family):
+    names = [case.name for table in family.TABLES for case in table.cases]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(("letters", "m"), [(4, 1), (4, 37), (26, 300), (256, 64)])
+def test_counting_peers_agree_with_the_definition(letters, m):
+    text, pattern = uniform_text(letters, 2000, seed=0), uniform_text(letters, m, seed=1)
+    right = [np.sum(text[i : i + m] != pattern) for i in range(2000 - m + 1)]
+    np.testing.assert_array_equal(counting.oaconvolve_distances(text, pattern), right)
+    np.testing.assert_array_equal(counting.loop_distances(text, pattern), right)
+    np.testing.assert_array_equal(counting.pass_distances(text, pattern, len(right)), right)
+
+
+@pytest.mark.parametrize(
+    ("package", "search"),
+    [("fuzzysearch", counting.fuzzysearch_hits), ("regex", counting.regex_hits)],
+)
+@pytest.mark.parametrize(("m", "k"), [(12, 0), (20, 2), (60, 6)])
+def test_searching_peers_agree_with_the_definition(package, search, m, k):
+    pytest.importorskip(package)
+    text, pattern = planted_dna(4000, m, k, copies=10)
+    every = hamming_distances(text, pattern, method="naive")
+    positions, found = search(text, pattern, k)
+    np.testing.assert_array_equal(positions, np.flatnonzero(every <= k))
+    np.testing.assert_array_equal(found, every[every <= k])
+    assert positions.size >= 5  # copies with few enough changes
+
+
+def test_planted_copies_have_the_changes_that_they_should():
+    text, pattern = planted_dna(5000, 50, 3, copies=10)
+    starts = np.arange(10) * (4950 // 9)
+    every = hamming_distances(text, pattern, method="naive")
+    assert every[starts].tolist() == [0, 1, 2, 3, 4, 5, 6, 0, 1, 2]
+
+
+def test_periodic_text_repeats_but_for_the_noise():
+    text = periodic_text(4, 37_000, period=37, noise=0.0)
+    np.testing.assert_array_equal(text[37:], text[:-37])
+    noisy = periodic_text(4, 37_000, period=37, noise=0.02)
+    # A letter drawn anew is the old one in a quarter of the cases.
+    assert np.mean(noisy != text) == pytest.approx(0.015, abs=0.004)
+
+
+def test_zipf_text_follows_its_law():
+    text = zipf_text(1000, 200_000, seed=0)
+    counts = np.bincount(text, minlength=1000)
+    harmonic = np.sum(1 / np.arange(1, 1001))
+    np.testing.assert_allclose(counts[:10] / text.size, 1 / (harmonic * np.arange(1, 11)), rtol=0.1)
+
+
+def test_unequal_results_stop_the_measurement():
+    with pytest.raises(AssertionError):
+        hamming.same(np.array([1, 2]), np.array([1, 3]))
+    text, pattern = uniform_text(4, 1000, seed=0), uniform_text(4, 10, seed=1)
+    right = hamming_distances(text, pattern, method="naive").astype(np.int64)
+    assert hamming.same_at_some(text, pattern, right) == {"equal": "at 200 shifts"}
+    right[-1] += 1
+    with pytest.raises(AssertionError):
+        hamming.same_at_some(text, pattern, right)
+
+
+def test_numbers_are_written_as_they_are_read():
+    shown = [hamming.power(n) for n in (20, 1000, 10**4, 4 * 10**6, 2_100_000)]
+    assert shown == ["20", "1,000", "10^4", "4 x 10^6", "2,100,000"]
+
+
+def test_a_tiny_first_call_loads_no_compiler():
+    assert fresh_process("_first", "tiny")["loaded"] == "no"

@@ -6,8 +6,10 @@ import gc
 import json
 import os
 import platform
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +21,9 @@ from benchmarks.problems import cache_folder
 
 #: Rest before each timed call, so that the worker threads of the call before stop spinning.
 PAUSE = 0.25
+
+#: Packages that are compared with, and that the library itself does not know.
+PEERS = ("fbpca", "torch", "fuzzysearch", "regex")
 
 #: A row of a table: its cells in the order of the columns.
 Row = dict[str, str]
@@ -154,6 +159,15 @@ def seconds(t: float) -> str:
     return f"{t * 1e3:.3g} ms" if t < 0.9995 else f"{t:.3g} s"
 
 
+def fresh_process(module: str, *arguments: str, env: Mapping[str, str] | None = None) -> Any:
+    """Run a module of this folder in a process of its own; return the JSON that it prints."""
+    command = [sys.executable, "-m", f"benchmarks.peers.{module}", *arguments]
+    out = subprocess.run(
+        command, env={**os.environ, **(env or {})}, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return json.loads(out.stdout)
+
+
 def need(package: str, module: str | None = None) -> Any:
     """Import a peer, or say that it is not installed."""
     import importlib
@@ -225,10 +239,19 @@ def machine() -> Iterator[tuple[str, str]]:
     blas = sorted({b.rsplit(",", 1)[0] for b in config["blas"]})
     yield "BLAS", "; ".join(blas)
     pools = {p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"}
+    yield "Kernels", f"compiled for {compiled_for()}"
     yield "Threads", f"BLAS {max(pools)}, kernels {numba.get_num_threads()}"
-    versions = config["packages"] | _versions("fbpca", "torch")
-    names = ("numpy", "scipy", "numba", "scikit-learn", "fbpca", "torch")
+    versions = config["packages"] | _versions(*PEERS)
+    names = ("numpy", "scipy", "numba", "scikit-learn", *PEERS)
     yield "Versions", ", ".join(f"{p} {versions[p]}" for p in names if p in versions)
+
+
+def compiled_for() -> str:
+    """Return the processor that numba compiles for, and its widest vectors."""
+    from numba.core.registry import cpu_target
+
+    _, name, features = cpu_target.target_context.codegen().magic_tuple()
+    return f"{name} (AVX-512)" if "+avx512f" in features else str(name)
 
 
 def _versions(*packages: str) -> dict[str, str]:

@@ -1,16 +1,19 @@
-"""Peak anonymous memory of one single-pass SVD: run by the memory row in a fresh process."""
+"""Peak anonymous memory of one call: run by the memory rows in a fresh process."""
 
 from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-import lowapprox.svd
+Figures = dict[str, Any]
 
 
 def anonymous_kb() -> int:
@@ -21,9 +24,8 @@ def anonymous_kb() -> int:
     raise RuntimeError("this system does not report RssAnon")
 
 
-def main(path: str, rank: int) -> None:
-    """Measure and print one line of JSON."""
-    A = np.load(path, mmap_mode="r")
+def watched(call: Callable[[], Any]) -> tuple[Any, Figures]:
+    """Return the result of a call, its time, and what it added to the memory at its peak."""
     base = peak = anonymous_kb()
     done = threading.Event()
 
@@ -35,20 +37,43 @@ def main(path: str, rank: int) -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     start = time.perf_counter()
-    result = lowapprox.svd.randomized_svd(A, rank, method="single_pass", rng=0)
+    result = call()
     elapsed = time.perf_counter() - start
     done.set()
     watcher.join()
-    squares = sum(float(np.vdot(A[i : i + 1000], A[i : i + 1000])) for i in range(0, len(A), 1000))
-    out = {
-        "base_mb": base / 1024,
-        "peak_mb": (max(peak, anonymous_kb()) - base) / 1024,
-        "seconds": elapsed,
-        "error": float(result.error) / squares**0.5,
-        "passes": result.passes,
-    }
-    print(json.dumps(out))
+    peak = max(peak, anonymous_kb()) - base
+    return result, {"base_mb": base / 1024, "peak_mb": peak / 1024, "seconds": elapsed}
 
+
+def svd(path: str, rank: str) -> Figures:
+    """One pass over a matrix in a file."""
+    from lowapprox.svd import randomized_svd
+
+    A = np.load(path, mmap_mode="r")
+    result, figures = watched(
+        lambda: randomized_svd(A, int(rank), method="single_pass", rng=0),
+    )
+    squares = sum(float(np.vdot(A[i : i + 1000], A[i : i + 1000])) for i in range(0, len(A), 1000))
+    return figures | {"error": float(result.error) / squares**0.5, "passes": result.passes}
+
+
+def hamming(path: str, m: str) -> Figures:
+    """Distances of the first m letters from a text in a file, written to a file."""
+    from lowapprox.hamming import hamming_distances
+
+    text = np.load(path, mmap_mode="r")
+    pattern = text[: int(m)].copy()
+    shifts = text.size - pattern.size + 1
+    with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
+        out = np.lib.format.open_memmap(Path(folder) / "out.npy", "w+", np.int32, (shifts,))
+        hamming_distances(text[: 1 << 20], pattern)  # loads numba and the kernels
+        _, figures = watched(lambda: hamming_distances(text, pattern, out=out))
+        places = [0, shifts // 3, shifts - 1]  # as many as tell whether it ran to the end
+        right = [int(np.sum(text[i : i + pattern.size] != pattern)) for i in places]
+        return figures | {"equal": [int(out[i]) for i in places] == right}
+
+
+TASKS: dict[str, Callable[[str, str], Figures]] = {"svd": svd, "hamming": hamming}
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    print(json.dumps(TASKS[sys.argv[1]](*sys.argv[2:])))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any, TypeAlias
@@ -22,6 +19,7 @@ from benchmarks.peers._measure import (
     Watch,
     best_time,
     compare,
+    fresh_process,
     median_time,
     seconds,
 )
@@ -311,9 +309,8 @@ def psd_eigenpairs(budget: Budget) -> list[Row]:
 def memory(budget: Budget) -> list[Row]:
     """Measure the peak anonymous memory of one pass over a 2 GB file, in a fresh process."""
     path = low_rank_file()
-    command = [sys.executable, "-m", "benchmarks.peers._memory", str(path), "20"]
-    subprocess.run(command, check=True, capture_output=True)  # fills the cache of kernels
-    out = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    fresh_process("_memory", "svd", str(path), "20")  # fills the cache of kernels
+    out = fresh_process("_memory", "svd", str(path), "20")
     row = {"work": f"single pass over {path.stat().st_size / 1e9:.1f} GB, k=20"}
     row |= {"over the interpreter": f"{out['peak_mb']:.0f} MB", "asked for": "<= 256 MB"}
     row |= {"interpreter": f"{out['base_mb']:.0f} MB", "time": seconds(out["seconds"])}
