@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from lowapprox._core.errors import ConvergenceWarning
+from lowapprox._core.matrix import MatrixLike
+from lowapprox._core.views import Scaled, scaled
 from lowapprox.svd._methods import Factors, Task
 from lowapprox.svd.estimates import frobenius_probe, residual_map, spectral_probe
 from lowapprox.svd.result import ErrorKind
 
-__all__ = ["CERTIFICATES", "Certificate", "certify_factors"]
+__all__ = ["CERTIFICATES", "Certificate", "certified", "certify_factors", "nothing"]
 
 CERTIFICATES = ("free", "probe", "none")
 _FROBENIUS_PROBES = 10
@@ -29,6 +36,71 @@ class Certificate:
     missed: bool = False
     passes: int = 0
     matvecs: int = 0
+
+
+def certified(
+    task: Task, factors: Factors, certify: str, exponent: int, start: float, **how: str
+) -> dict[str, Any]:
+    """Certify factors of the matrix times ``2**-exponent``, for a public function.
+
+    Warns the caller of that function if what was asked for is not met, and returns the fields of a
+    `Factorization`.
+    """
+    if factors.exponent:
+        exponent += factors.exponent
+        task = replace(task, op=Scaled(task.op, -factors.exponent))
+    solved = time.perf_counter()
+    certificate = certify_factors(task, factors, certify)
+    seconds = {"solve": solved - start, "certify": time.perf_counter() - solved}
+    converged = factors.converged and not certificate.missed
+    if not converged:
+        message = _unmet(factors, certificate.missed)
+        warnings.warn(message, ConvergenceWarning, stacklevel=3)
+    bound = certificate.error_bound
+    return {
+        "rank": int((factors.s > max(task.op.shape) * task.op.eps * factors.s[0]).sum()),
+        "error": scaled(certificate.error, exponent),
+        "error_kind": certificate.kind,
+        "residuals": np.ldexp(factors.residuals, exponent),
+        "converged": converged,
+        "passes": factors.passes + certificate.passes,
+        "matvecs": factors.matvecs + certificate.matvecs,
+        "info": {**factors.info, **how, "exponent": exponent, "seconds": seconds},
+        "norm": "spectral" if task.norm == "spectral" else "fro",
+        "fro_norm": scaled(certificate.fro_norm, exponent),
+        "error_bound": None if bound is None else scaled(bound, exponent),
+        "failure_probability": certificate.failure_probability,
+    }
+
+
+def nothing(op: MatrixLike, request: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Return the number of triplets of an empty or zero matrix, and what `certified` returns."""
+    k = min(*op.shape, 1 if request["rank"] is None else request["rank"])
+    return k, {
+        "rank": 0,
+        "error": 0.0,
+        "error_kind": "exact",
+        "residuals": np.zeros(k),
+        "converged": True,
+        "passes": 0,
+        "matvecs": 0,
+        "info": {"method": "direct", "why": "zero or empty"},
+        "norm": "spectral" if request["norm"] == "spectral" else "fro",
+        "fro_norm": 0.0,
+    }
+
+
+def _unmet(factors: Factors, missed: bool) -> str:
+    """Say that the criterion was not met, how far the factors are from it, and what to do."""
+    s = factors.s
+    worst = float(factors.residuals.max() / s[0]) if s.size and s[0] > 0 else 0.0
+    how_far = "" if np.isnan(worst) else f"; largest residual {worst:.1e} of the largest value"
+    cause = (
+        "random probes found a direction that the factors miss"
+        if missed
+        else f"the criterion was not met within rank {s.size} and {factors.passes} passes"
+    )
+    return f"{cause}{how_far}. Allow more passes or rank, a larger tol, or another method."
 
 
 def certify_factors(task: Task, factors: Factors, certify: str) -> Certificate:

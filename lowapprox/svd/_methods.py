@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from lowapprox._core.checks import checked_choice, checked_int, checked_target
+from lowapprox._core.errors import InputError
 from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.typing import Array
 from lowapprox.svd.result import ErrorKind
 
-__all__ = ["LEVELS", "Factors", "Spent", "Task"]
+__all__ = ["LEVELS", "Factors", "Spent", "Task", "checked_request"]
 
 # Largest residual over the last wanted value at which each preset stops.
 LEVELS = {"fast": 0.15, "balanced": 0.02, "high": 1e-3, "full": 0.0}
@@ -47,6 +49,32 @@ class Task:
     def floor(self) -> float:
         """Residual that rounding allows, relative to the first value."""
         return 4.0 * self.op.eps * float(np.sqrt(max(self.op.shape)))
+
+
+def checked_request(
+    shape: tuple[int, int],
+    rank: Any,
+    tol: Any,
+    norm: Any,
+    accuracy: Any,
+    oversample: Any,
+    passes: Any,
+) -> dict[str, Any]:
+    """Check what is asked for, and return it as fields of a `Task`."""
+    checked_choice(norm, "norm", ("fro", "spectral", "residual"))
+    rank, tol = checked_target(rank, tol, shape)
+    if norm == "residual" and (rank is None or tol is None):
+        raise InputError(
+            f"norm='residual' needs both `rank` and `tol`, got rank={rank!r} and tol={tol!r}"
+        )
+    return {
+        "rank": rank,
+        "tol": tol,
+        "norm": norm,
+        "accuracy": checked_choice(accuracy, "accuracy", tuple(LEVELS)),
+        "oversample": None if oversample is None else checked_int(oversample, "oversample", 0),
+        "passes": None if passes is None else checked_int(passes, "passes", 1),
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from lowapprox._core.checks import checked_choice, checked_int
+from lowapprox._core.checks import checked_choice
 from lowapprox._core.errors import InputError
 from lowapprox._core.matrix import MatrixLike, MatrixView, to_host
 from lowapprox._core.progress import Reporter
-from lowapprox._core.results import Result
 from lowapprox._core.rng import as_generator
 from lowapprox._core.threads import blas_threads
 from lowapprox._core.typing import Array, MatrixInput
 from lowapprox._core.views import normalize
 from lowapprox._subspace.lanczos import Lanczos
 from lowapprox._subspace.stopping import grow
-from lowapprox.svd._certify import CERTIFICATES, certify_factors
-from lowapprox.svd._methods import LEVELS, Factors, Task
+from lowapprox.svd._certify import CERTIFICATES, certified, nothing
+from lowapprox.svd._methods import Factors, Task, checked_request
 from lowapprox.svd.direct import cut_full, refuse_dense
 from lowapprox.svd.krylov import affordable_dim, block_size, stopping_rule
-from lowapprox.svd.randomized import checked_goal, warn_unmet
-from lowapprox.svd.result import ErrorKind
+from lowapprox.svd.result import Factorization
 from lowapprox.svd.signs import fix_signs
 from lowapprox.svd.skeleton import index_array
 from lowapprox.svd.spectral import hermitian_operator, reconstruct, square
@@ -43,7 +41,7 @@ _METHODS = ("auto", "krylov", "direct")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class EighResult(Result):
+class EighResult(Factorization):
     """Eigenpairs ``A ~ V @ diag(w) @ V^H`` of largest modulus, with their error.
 
     Unpacks as ``w, V = result``.
@@ -81,18 +79,6 @@ class EighResult(Result):
 
     w: Array
     V: Array
-    rank: int
-    error: float
-    error_kind: ErrorKind
-    residuals: np.ndarray[Any, Any]
-    converged: bool
-    passes: int
-    matvecs: int
-    info: Mapping[str, Any]
-    norm: str = "fro"
-    fro_norm: float = float("nan")
-    error_bound: float | None = None
-    failure_probability: float | None = None
 
     _shown: ClassVar[tuple[str, ...]] = (
         "w",
@@ -211,65 +197,25 @@ def randomized_eigh(
     """
     start = time.perf_counter()
     op: MatrixLike = _SelfAdjoint(square(A))
-    rank, tol = checked_goal(rank, tol, norm, op.shape)
+    request = checked_request(op.shape, rank, tol, norm, accuracy, oversample, passes)
     method = checked_choice(method, "method", _METHODS)
-    accuracy = checked_choice(accuracy, "accuracy", tuple(LEVELS))
     certify = checked_choice(certify, "certify", CERTIFICATES)
-    if oversample is not None:
-        oversample = checked_int(oversample, "oversample", 0)
-    if passes is not None:
-        passes = checked_int(passes, "passes", 1)
     op, exponent, fro2 = normalize(op)
     if 0 in op.shape or fro2 == 0.0:
-        return _trivial(op, rank, norm)
+        k, shared = nothing(op, request)
+        w = op.from_numpy(np.zeros(k), real=True)
+        return EighResult(w=w, V=op.from_numpy(np.eye(op.shape[0], k)), **shared)
     reporter = Reporter(callback, progress)
-    task = Task(
-        op=op,
-        fro2=fro2,
-        rank=rank,
-        tol=tol,
-        norm=norm,
-        accuracy=accuracy,
-        oversample=oversample,
-        passes=passes,
-        gen=as_generator(rng),
-        report=reporter,
-    )
+    task = Task(op=op, fro2=fro2, gen=as_generator(rng), report=reporter, **request)
     chosen, why = _choose(task) if method == "auto" else (method, "asked for")
     if method == "direct":
         refuse_dense(task, method)
     factors = _direct(task) if chosen == "direct" else _krylov(task)
     reporter.close()
-    solved = time.perf_counter()
-    certificate = certify_factors(task, factors, certify)
-    converged = factors.converged and not certificate.missed
-    if not converged:
-        warn_unmet(factors, certificate.missed)
+    shared = certified(task, factors, certify, exponent, start, method=chosen, why=why)
     signs = np.real(op.to_numpy(op.xp.sum(factors.U * _conj(op, factors.V), axis=0)))
     w = np.copysign(np.ldexp(factors.s, exponent), signs)
-    bound = certificate.error_bound
-    return EighResult(
-        w=op.from_numpy(w, real=True),
-        V=factors.V,
-        rank=int((factors.s > op.shape[0] * op.eps * factors.s[0]).sum()),
-        error=float(np.ldexp(certificate.error, exponent)),
-        error_kind=certificate.kind,
-        residuals=np.ldexp(factors.residuals, exponent),
-        converged=converged,
-        passes=factors.passes + certificate.passes,
-        matvecs=factors.matvecs + certificate.matvecs,
-        info={
-            **factors.info,
-            "method": chosen,
-            "why": why,
-            "exponent": exponent,
-            "seconds": {"solve": solved - start, "certify": time.perf_counter() - solved},
-        },
-        norm="spectral" if norm == "spectral" else "fro",
-        fro_norm=float(np.ldexp(certificate.fro_norm, exponent)),
-        error_bound=None if bound is None else float(np.ldexp(bound, exponent)),
-        failure_probability=certificate.failure_probability,
-    )
+    return EighResult(w=op.from_numpy(w, real=True), V=factors.V, **shared)
 
 
 class _SelfAdjoint(MatrixView):
@@ -370,26 +316,6 @@ def _block_size(task: Task) -> int:
     if task.rank is None or task.op.kind != "dense":
         return width
     return max(width, min(48, task.rank // 5 // 8 * 8))
-
-
-def _trivial(op: MatrixLike, rank: int | None, norm: str) -> EighResult:
-    """Return the eigenpairs of an empty or a zero matrix: columns of the identity."""
-    n = op.shape[0]
-    k = min(n, 1 if rank is None else rank)
-    return EighResult(
-        w=op.from_numpy(np.zeros(k), real=True),
-        V=op.from_numpy(np.eye(n, k)),
-        rank=0,
-        error=0.0,
-        error_kind="exact",
-        residuals=np.zeros(k),
-        converged=True,
-        passes=0,
-        matvecs=0,
-        info={"method": "direct", "why": "zero or empty"},
-        norm="spectral" if norm == "spectral" else "fro",
-        fro_norm=0.0,
-    )
 
 
 def _conj(op: MatrixLike, x: Array) -> Array:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowapprox._core.checks import checked_choice, checked_int, checked_target
-from lowapprox._core.errors import ConvergenceWarning, InputError
-from lowapprox._core.matrix import MatrixLike, as_matrix
+from lowapprox._core.checks import checked_choice
+from lowapprox._core.errors import InputError
+from lowapprox._core.matrix import as_matrix
 from lowapprox._core.progress import Reporter
 from lowapprox._core.rng import as_generator
 from lowapprox._core.typing import MatrixInput
-from lowapprox._core.views import Centred, Scaled, normalize, scaled
-from lowapprox.svd._certify import CERTIFICATES, certify_factors
-from lowapprox.svd._methods import LEVELS, Factors, Spent, Task
+from lowapprox._core.views import Centred, normalize, scaled
+from lowapprox.svd._certify import CERTIFICATES, certified, nothing
+from lowapprox.svd._methods import Factors, Spent, Task, checked_request
 from lowapprox.svd.direct import direct, refuse_dense
 from lowapprox.svd.gram import gram
 from lowapprox.svd.krylov import krylov, krylov_up_to
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from lowapprox._core.progress import Progress
     from lowapprox._core.typing import RNGInput
 
-__all__ = ["checked_goal", "randomized_svd", "warn_unmet"]
+__all__ = ["randomized_svd"]
 
 _METHODS = ("auto", "krylov", "subspace", "single_pass", "gram", "direct")
 _SIGNS = ("auto", "u", "v", "none")
@@ -148,15 +147,10 @@ def randomized_svd(
     """
     start = time.perf_counter()
     op = as_matrix(A)
-    rank, tol = checked_goal(rank, tol, norm, op.shape)
+    request = checked_request(op.shape, rank, tol, norm, accuracy, oversample, passes)
     method = checked_choice(method, "method", _METHODS)
-    accuracy = checked_choice(accuracy, "accuracy", tuple(LEVELS))
     sign = checked_choice(sign, "sign", _SIGNS)
     certify = checked_choice(certify, "certify", CERTIFICATES)
-    if oversample is not None:
-        oversample = checked_int(oversample, "oversample", 0)
-    if passes is not None:
-        passes = checked_int(passes, "passes", 1)
     exponent, fro2, mean = 0, None, None
     if method != "single_pass":  # which must not read the entries a first time
         op, exponent, fro2 = normalize(op)
@@ -167,72 +161,24 @@ def randomized_svd(
             raise InputError("`A` must contain finite numbers with finite sums of columns")
         fro2 = None if fro2 is None else op.fro2()
     if 0 in op.shape or fro2 == 0.0:
-        return _trivial(op, rank, mean, norm)
+        k, shared = nothing(op, request)
+        U, Vh = (op.from_numpy(x) for x in (np.eye(op.shape[0], k), np.eye(k, op.shape[1])))
+        return SVDResult(U, op.from_numpy(np.zeros(k), real=True), Vh, mean, **shared)
     wide = op.shape[0] < op.shape[1]
     reporter = Reporter(callback, progress)
     task = Task(
-        op=op.H if wide else op,
-        fro2=fro2,
-        rank=rank,
-        tol=tol,
-        norm=norm,
-        accuracy=accuracy,
-        oversample=oversample,
-        passes=passes,
-        gen=as_generator(rng),
-        report=reporter,
+        op=op.H if wide else op, fro2=fro2, gen=as_generator(rng), report=reporter, **request
     )
     chosen, why = _choose(task) if method == "auto" else (method, "asked for")
     factors, chosen, why = _run(task, chosen, why, automatic=method == "auto")
     reporter.close()
-    if factors.exponent:
-        exponent = factors.exponent
-        task = replace(task, op=Scaled(task.op, -exponent))
-    solved = time.perf_counter()
-    certificate = certify_factors(task, factors, certify)
-    converged = factors.converged and not certificate.missed
-    if not converged:
-        warn_unmet(factors, certificate.missed)
+    shared = certified(task, factors, certify, exponent, start, method=chosen, why=why)
     U, V = (factors.V, factors.U) if wide else (factors.U, factors.V)
     if sign != "none":
         side = ("u" if wide else "v") if sign == "auto" else sign
         U, V = fix_signs(task.op, U, V, side)
-    info = dict(factors.info)
-    info |= {"method": chosen, "why": why, "exponent": exponent}
-    info |= {"seconds": {"solve": solved - start, "certify": time.perf_counter() - solved}}
-    s = np.ldexp(factors.s, exponent)
-    bound = certificate.error_bound
-    return SVDResult(
-        U=U,
-        s=op.from_numpy(s, real=True),
-        Vh=adjoint(op, V),
-        rank=int((factors.s > max(op.shape) * op.eps * factors.s[0]).sum()),
-        error=scaled(certificate.error, exponent),
-        error_kind=certificate.kind,
-        residuals=np.ldexp(factors.residuals, exponent),
-        converged=converged,
-        passes=factors.passes + certificate.passes,
-        matvecs=factors.matvecs + certificate.matvecs,
-        info=info,
-        norm="spectral" if norm == "spectral" else "fro",
-        fro_norm=scaled(certificate.fro_norm, exponent),
-        mean=mean,
-        error_bound=None if bound is None else scaled(bound, exponent),
-        failure_probability=certificate.failure_probability,
-    )
-
-
-def checked_goal(
-    rank: Any, tol: Any, norm: str, shape: tuple[int, int]
-) -> tuple[int | None, float | None]:
-    """Check what is asked for; at least one of the two comes back."""
-    checked_choice(norm, "norm", ("fro", "spectral", "residual"))
-    rank, tol = checked_target(rank, tol, shape)
-    if norm == "residual" and (rank is None or tol is None):
-        raise InputError(
-            f"norm='residual' needs both `rank` and `tol`, got rank={rank!r} and tol={tol!r}"
-        )
-    return rank, tol
+    s = op.from_numpy(np.ldexp(factors.s, shared["info"]["exponent"]), real=True)
+    return SVDResult(U, s, adjoint(op, V), mean, **shared)
 
 
 def _choose(task: Task) -> tuple[str, str]:
@@ -280,42 +226,3 @@ def _run(task: Task, method: str, why: str, *, automatic: bool) -> tuple[Factors
         out = {"krylov": krylov, "subspace": subspace, "direct": direct}[method](task)
     total = replace(out, passes=out.passes + spent.passes, matvecs=out.matvecs + spent.matvecs)
     return total, method, why
-
-
-def _trivial(op: MatrixLike, rank: int | None, mean: Any, norm: str) -> SVDResult:
-    """Return the factors of an empty or a zero matrix: columns of the identity."""
-    m, n = op.shape
-    k = min(m, n, 1 if rank is None else rank)
-    return SVDResult(
-        U=op.from_numpy(np.eye(m, k)),
-        s=op.from_numpy(np.zeros(k), real=True),
-        Vh=op.from_numpy(np.eye(k, n)),
-        rank=0,
-        error=0.0,
-        error_kind="exact",
-        residuals=np.zeros(k),
-        converged=True,
-        passes=0,
-        matvecs=0,
-        info={"method": "direct", "why": "zero or empty"},
-        norm="spectral" if norm == "spectral" else "fro",
-        fro_norm=0.0,
-        mean=mean,
-    )
-
-
-def warn_unmet(factors: Factors, missed: bool) -> None:
-    """Warn the caller of a public function that its criterion was not met."""
-    s = factors.s
-    worst = float(factors.residuals.max() / s[0]) if s.size and s[0] > 0 else 0.0
-    how_far = "" if np.isnan(worst) else f"; largest residual {worst:.1e} of the largest value"
-    cause = (
-        "random probes found a direction that the factors miss"
-        if missed
-        else f"the criterion was not met within rank {s.size} and {factors.passes} passes"
-    )
-    warnings.warn(
-        f"{cause}{how_far}. Allow more passes or rank, a larger tol, or another method.",
-        ConvergenceWarning,
-        stacklevel=3,
-    )

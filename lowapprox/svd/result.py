@@ -18,13 +18,31 @@ from lowapprox.svd.spectral import adjoint
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
 
-__all__ = ["ErrorKind", "SVDResult"]
+__all__ = ["ErrorKind", "Factorization", "SVDResult"]
 
 ErrorKind = Literal["exact", "estimate", "bound"]
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
+class Factorization(Result):
+    """What truncated factorizations say of themselves; the subclasses describe the fields."""
+
+    rank: int
+    error: float
+    error_kind: ErrorKind
+    residuals: np.ndarray[Any, Any]
+    converged: bool
+    passes: int
+    matvecs: int
+    info: Mapping[str, Any]
+    norm: str = "fro"
+    fro_norm: float = float("nan")
+    error_bound: float | None = None
+    failure_probability: float | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class SVDResult(Result):
+class SVDResult(Factorization):
     """Truncated SVD ``A ~ U @ diag(s) @ Vh`` with its error.
 
     Unpacks as ``U, s, Vh = result``.
@@ -68,19 +86,7 @@ class SVDResult(Result):
     U: Array
     s: Array
     Vh: Array
-    rank: int
-    error: float
-    error_kind: ErrorKind
-    residuals: np.ndarray[Any, Any]
-    converged: bool
-    passes: int
-    matvecs: int
-    info: Mapping[str, Any]
-    norm: str = "fro"
-    fro_norm: float = float("nan")
     mean: Array | None = None
-    error_bound: float | None = None
-    failure_probability: float | None = None
 
     _shown: ClassVar[tuple[str, ...]] = (
         "U",

@@ -88,3 +88,11 @@ def test_the_bound_is_no_more_than_the_exact_frobenius_error():
     assert result.error_kind == "exact"
     assert result.error_bound <= result.error
     assert result.error_bound >= 0.01 * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("function", [randomized_svd, randomized_eigh])
+def test_warnings_point_at_the_caller(function):
+    A = with_spectrum(np.random.default_rng(0), 300, 300, 1.0 / np.arange(1.0, 301.0))
+    with pytest.warns(ConvergenceWarning) as caught:
+        function(A + A.T, 5, accuracy="full", passes=4, method="krylov", rng=0)
+    assert [warning.filename for warning in caught] == [__file__]
