@@ -16,6 +16,7 @@ _NAMES = {
     "LowApproxWarning": "_core.errors",
     "MissingDependencyError": "_core.errors",
     "NumericalError": "_core.errors",
+    "hamming_distances": "hamming",
     "randomized_svd": "svd",
     "show_config": "_core.config",
     "thread_limit": "_core.threads",

@@ -12,6 +12,7 @@ from lowapprox._core.errors import LowApproxWarning as LowApproxWarning
 from lowapprox._core.errors import MissingDependencyError as MissingDependencyError
 from lowapprox._core.errors import NumericalError as NumericalError
 from lowapprox._core.threads import thread_limit as thread_limit
+from lowapprox.hamming import hamming_distances as hamming_distances
 from lowapprox.svd import randomized_svd as randomized_svd
 
 __all__: list[str]

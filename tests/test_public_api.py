@@ -15,7 +15,13 @@ import pytest
 import lowapprox
 from lowapprox._core.errors import LowApproxError, LowApproxWarning
 
-PACKAGES = ("lowapprox", "lowapprox.svd", "lowapprox.sketching", "lowapprox.datasets")
+PACKAGES = (
+    "lowapprox",
+    "lowapprox.svd",
+    "lowapprox.sketching",
+    "lowapprox.hamming",
+    "lowapprox.datasets",
+)
 
 # Other code relies on these: (positional parameters, keyword-only parameters) with defaults.
 # Parameters may be added as keywords; none may be renamed, dropped or get another default.
@@ -49,11 +55,23 @@ SIGNATURES = {
         f"lowapprox.sketching.{name}": ("m, n", "rng=None, dtype=None")
         for name in ("Gaussian", "SparseSign", "CountSketch", "SRHT")
     },
+    "lowapprox.hamming_distances": (
+        "text, pattern",
+        "method='auto', mode='valid', wildcard=None, classes=None, dtype=None, out=None",
+    ),
+    "lowapprox.hamming.hamming_matches": ("text, pattern, k", "mode='valid'"),
+    "lowapprox.hamming.hamming_search": ("text, pattern", "top=1, mode='valid'"),
+    "lowapprox.hamming.iter_hamming_distances": ("chunks, pattern", ""),
+    "lowapprox.hamming.approximate_hamming_distances": (
+        "text, pattern, eps",
+        "delta=0.001, rng=None",
+    ),
     "lowapprox.thread_limit": ("n", ""),
     "lowapprox.show_config": ("", ""),
 }
 
 FIELDS = {
+    "lowapprox.hamming.Matches": "positions distances",
     "lowapprox.svd.SVDResult": (
         "U s Vh rank error error_kind error_bound failure_probability residuals converged passes "
         "matvecs info explained_variance_ratio"

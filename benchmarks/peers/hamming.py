@@ -240,19 +240,20 @@ def periodic(budget: Budget, *, m: int, k: int, noise: float) -> list[Row]:
 # Approximate distances
 
 
-def approximate(budget: Budget, *, eps: float) -> list[Row]:
+def approximate(budget: Budget, *, error: str, eps: float) -> list[Row]:
     """Compare approximate distances with exact ones, in time and in error."""
     from lowapprox.hamming import approximate_hamming_distances
 
     text, pattern = uniform(256, 2_100_000, 100_000)
     m = pattern.size
-    call = partial(approximate_hamming_distances, text, pattern, eps, rng=0)
-    exact = distances(text, pattern)
-    error = np.abs(np.asarray(call(), dtype=np.float64) - exact)
-    timing = compare(call, partial(distances, text, pattern), budget)
-    row = {"work": f"256 letters, m = {power(m)}, eps = {eps:g}", "peer": "our exact distances"}
+    call = partial(approximate_hamming_distances, text, pattern, eps, error=error)
+    exact = distances(text, pattern).astype(np.float64)
+    allowed = eps * (m if error == "additive" else exact)
+    worst = [float((np.abs(call(rng=seed) - exact) / allowed).max()) for seed in range(3)]
+    timing = compare(partial(call, rng=0), partial(distances, text, pattern), budget)
+    row = {"work": f"{error}, eps = {eps:g}", "peer": "our exact distances"}
     row |= {"threads": f"{THREADS} / {THREADS}"} | timing.cells
-    return [row | {"largest error / m": f"{error.max() / m:.4f}"}]
+    return [row | {"largest error / allowed": f"{max(worst):.2f}"}]
 
 
 # The automatic rule
@@ -437,8 +438,12 @@ TABLES = (
     ),
     Table(
         "Approximate distances",
-        "With failure probability 1e-3 over all shifts, the default.",
-        tuple(Case(f"approximate/{eps}", partial(approximate, eps=eps)) for eps in (0.1, 0.05)),
+        "256 letters, n = 2,100,000, m = 10^5. The error holds at all shifts together, but for a "
+        "chance of 1e-3; the largest one of three seeds is shown.",
+        tuple(
+            Case(f"approximate/{error}/{eps}", partial(approximate, error=error, eps=eps))
+            for error, eps in itertools.product(("additive", "multiplicative"), (0.1, 0.05))
+        ),
     ),
     Table(
         "The automatic rule",

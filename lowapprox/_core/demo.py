@@ -24,13 +24,14 @@ class DemoRow:
     data : str
         The data set, in words.
     shape : tuple of int
-        Shape of the matrix.
+        Shape of the matrix, or lengths of text and pattern.
     method : str
-        The method that was chosen, and the rank.
+        The method that was chosen, and the rank or whatever else bounds the result.
     seconds, exact_seconds : float
         Time of the call, and of the exact computation that it replaces.
     error, estimate : float
-        Relative error: the true one, and the one that the result states.
+        Relative error (of counts, over the largest that is possible): the true one, and the one
+        that the result states.
     kind : str
         What the stated error claims to be: "exact", "estimate" or "bound".
     draw : callable, optional
