@@ -14,7 +14,7 @@ from lowapprox.hamming.counting import count_into, count_range
 from lowapprox.hamming.plan import METHODS, prepare
 from lowapprox.hamming.problem import Problem, checked_dtype, pose
 
-__all__ = ["hamming_distances"]
+__all__ = ["hamming_distances", "measure"]
 
 
 def hamming_distances(
@@ -95,7 +95,11 @@ def hamming_distances(
     """
     checked_choice(method, "method", METHODS)
     problem = pose(text, pattern, mode=mode, wildcard=wildcard, classes=classes)
-    out = _checked_out(out, dtype, problem)
+    return measure(problem, _checked_out(out, dtype, problem), method)
+
+
+def measure(problem: Problem, out: Array, method: str = "auto") -> Array:
+    """Write the distances of all shifts into `out`, and return it."""
     if out.size == 0 or problem.pattern.size == 0:
         out[...] = 0
         return out

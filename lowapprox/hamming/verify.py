@@ -9,7 +9,7 @@ import numpy as np
 from lowapprox._core.typing import Array
 from lowapprox.hamming.alphabet import Alphabet, Pattern
 
-__all__ = ["Verifier"]
+__all__ = ["Verifier", "verify_time"]
 
 _LANES = (0,) * 64
 
@@ -54,3 +54,8 @@ class Verifier:
         count: Any = count_in_table if self._table else count_unequal
         count(codes, starts, *self._arguments, limit, out)
         return out
+
+
+def verify_time(letters: Any) -> Any:
+    """Return the nanoseconds to look at a shift, of which so many letters are compared."""
+    return 20.0 + 0.03 * letters
