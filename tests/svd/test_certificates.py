@@ -13,8 +13,8 @@ from lowapprox.svd import estimate_error, randomized_svd
 from lowapprox.svd.estimates import frobenius_probe, spectral_probe
 from tests.reference import centred, error, product, residuals, with_spectrum
 from tests.strategies import DTYPES, FORMS, SPECTRA, quiet, seeds, spectral_matrices
+from tests.svd.problems import METHODS
 
-METHODS = ("krylov", "subspace", "gram", "direct")
 REAL_AND_COMPLEX = (np.float64, np.complex128)
 
 

@@ -27,8 +27,8 @@ from tests.strategies import (
     seeds,
     spectral_matrices,
 )
+from tests.svd.problems import METHODS
 
-METHODS = ("krylov", "subspace", "gram", "direct")
 LEVELS = {"fast": 0.15, "balanced": 0.02, "high": 1e-3}
 
 

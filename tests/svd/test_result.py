@@ -14,13 +14,9 @@ from hypothesis import strategies as st
 
 from lowapprox import InputError, InputTypeError
 from lowapprox.svd import SVDResult, randomized_svd
-from tests.reference import centred, error, product, random_array, with_spectrum
-from tests.strategies import DTYPES, SPECTRA, quiet, seeds, spectral_matrices
-
-
-def harmonic(m=80, n=60, dtype=float):
-    s = SPECTRA["harmonic"](np.arange(float(min(m, n))))
-    return with_spectrum(np.random.default_rng(0), m, n, s, dtype)
+from tests.reference import centred, error, product, random_array
+from tests.strategies import DTYPES, quiet, seeds, spectral_matrices
+from tests.svd.problems import harmonic
 
 
 def test_unpacks_and_stays_as_it_is():
