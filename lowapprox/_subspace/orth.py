@@ -182,7 +182,7 @@ def orthonormalize(
 
 @dataclass(frozen=True, slots=True)
 class CholeskyFactor:
-    """``gram = L @ L^H`` with its inverse factor and a condition estimate."""
+    """``gram = L @ L^H`` with its inverse factor and a bound on the scaled rows' condition."""
 
     L: Small
     inverse: Small
@@ -198,11 +198,12 @@ def cholesky_factor(gram: Small, noise: float, eps: float) -> CholeskyFactor | N
         L = np.linalg.cholesky(gram / scale / scale[:, None])
     except np.linalg.LinAlgError:
         return None
-    diagonal = np.diagonal(L).real
-    condition = float(1.0 / diagonal.min(initial=1.0))
-    if not condition < 0.1 / np.sqrt(eps) or not (diagonal * scale > 4.0 * noise).all():
+    inverse = np.linalg.inv(L)
+    # At least 1 / sigma_min of rows of norm one; 1 / min(diag(L)) can be far below it.
+    condition = float(np.linalg.norm(inverse))
+    if not condition < 0.1 / np.sqrt(eps) or not (np.diagonal(L).real * scale > 4.0 * noise).all():
         return None
-    return CholeskyFactor(L * scale[:, None], np.linalg.inv(L) / scale, condition)
+    return CholeskyFactor(L * scale[:, None], inverse / scale, condition)
 
 
 def _qr_with_replacement(
