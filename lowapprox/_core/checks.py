@@ -1,13 +1,23 @@
-"""Checks of scalar arguments that several families share."""
+"""Checks of arguments that several families share."""
 
 from __future__ import annotations
 
 import operator
 from typing import Any
 
-from lowapprox._core.errors import InputError, InputTypeError
+import numpy as np
 
-__all__ = ["checked_choice", "checked_int", "checked_rank", "checked_target", "checked_tol"]
+from lowapprox._core.errors import InputError, InputTypeError
+from lowapprox._core.typing import Array
+
+__all__ = [
+    "check_home",
+    "checked_choice",
+    "checked_int",
+    "checked_rank",
+    "checked_target",
+    "checked_tol",
+]
 
 
 def checked_int(value: Any, name: str, low: int | None, high: int | None = None) -> int:
@@ -65,3 +75,27 @@ def checked_choice(value: Any, name: str, allowed: tuple[str, ...]) -> str:
         words = ", ".join(repr(a) for a in allowed)
         raise InputError(f"`{name}` must be one of {words}, got {value!r}")
     return value
+
+
+def check_home(x: Any, like: Array, name: str) -> None:
+    """Refuse an array of another namespace or device than `like`: nothing is moved silently.
+
+    Sparse arrays and operators are at home where NumPy is.
+    """
+    if isinstance(x, np.ndarray) and isinstance(like, np.ndarray):
+        return
+    wanted, found = _home(like), _home(x)
+    if wanted != found:
+        raise InputTypeError(
+            f"`{name}` must be of {wanted}, like what it is combined with, got {found}"
+        )
+
+
+def _home(x: Any) -> str:
+    import array_api_compat
+
+    try:
+        namespace = array_api_compat.array_namespace(x).__name__
+    except TypeError:
+        return "numpy on cpu"
+    return f"{namespace.removeprefix('array_api_compat.')} on {array_api_compat.device(x)}"

@@ -422,9 +422,15 @@ def as_matrix(A: MatrixInput, name: str = "A") -> MatrixLike:
 
 def to_host(x: Array) -> np.ndarray[Any, Any]:
     """Return a small array of any namespace and device as a NumPy array."""
+    if isinstance(x, np.ndarray):
+        return x
     if hasattr(x, "resolve_conj"):  # PyTorch keeps lazy conjugates and gradients
         x = x.detach().resolve_conj().cpu()
-    return np.asarray(x.get() if hasattr(x, "get") else x)
+    elif hasattr(x, "get"):  # CuPy
+        x = x.get()
+    elif hasattr(x, "to_device") and hasattr(x, "__array_namespace__"):
+        x = x.to_device(x.__array_namespace__().__array_namespace_info__().default_device())
+    return np.asarray(x)
 
 
 def set_rows(buffer: Array, start: int, block: Array) -> Array:

@@ -120,7 +120,8 @@ def rp_cholesky(
         If the matrix is not square or not Hermitian, if its diagonal has a negative entry, or
         an argument is out of range.
     InputTypeError
-        If `A_or_kernel` offers only products (use `nystrom`), or `diag` is missing.
+        If `A_or_kernel` offers only products (use `nystrom`), `diag` is missing, or the kernel
+        returns arrays of another namespace or device.
     NumericalError
         If an entry that was read is NaN or infinite, or the matrix is not positive semidefinite.
 

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from lowapprox._core.checks import check_home
 from lowapprox._core.errors import InputError
 from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.typing import Array
@@ -134,11 +135,10 @@ def kernel_entries(kernel: Callable[[Host, Host], Array], diag: Any) -> PSDEntri
 
     # The precision is that of the entries: a complex kernel has a real diagonal.
     op = as_matrix(call(index[:1], index[:1]), "kernel") if n else column
-    if op.xp is not column.xp:
-        raise InputError("the kernel and `diag` must be of the same array library")
+    check_home(diag, op.entries(), "diag")
 
     def native(part: Array) -> Array:
-        return part if part.dtype == op.source.dtype == op.dtype else as_matrix(part).entries()
+        return as_matrix(part, "kernel").entries()
 
     def rows(S: Host) -> Reader:
         def read(tile: slice) -> Array:

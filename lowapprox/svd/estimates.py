@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from lowapprox._core.checks import checked_choice, checked_int
+from lowapprox._core.checks import check_home, checked_choice, checked_int
 from lowapprox._core.errors import InputError
 from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.results import Result
@@ -102,6 +102,8 @@ def estimate_error(
     ------
     InputError
         If shapes do not match or `probes` is too small.
+    InputTypeError
+        If `result` and `A` belong to different namespaces or devices.
 
     Notes
     -----
@@ -131,6 +133,7 @@ def estimate_error(
             f"`result` must approximate a matrix of shape {op.shape}, "
             f"got factors of shape {(int(U.shape[0]), int(Vh.shape[1]))}"
         )
+    check_home(U, op.from_numpy(np.zeros(0)), "result")
     if getattr(result, "mean", None) is not None:
         op = Centred(op)
     conj = op.xp.conj(Vh) if op.dtype.kind == "c" else Vh

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from lowapprox._core.checks import checked_rank
+from lowapprox._core.checks import check_home, checked_rank
 from lowapprox._core.errors import InputError, InputTypeError, NumericalError
 from lowapprox._core.matrix import MatrixLike, to_host
 from lowapprox._core.results import Result
@@ -99,6 +99,8 @@ class NystromResult(Result):
         ------
         InputError
             If `mu` is not positive and finite, or `b` has another number of rows.
+        InputTypeError
+            If `b` and the result belong to different namespaces or devices.
 
         Notes
         -----
@@ -110,6 +112,7 @@ class NystromResult(Result):
         n = int(self.U.shape[0])
         if b.ndim not in {1, 2} or int(b.shape[0]) != n:
             raise InputError(f"`b` must have shape ({n},) or ({n}, r), got {tuple(b.shape)}")
+        check_home(b, self.U, "b")
         panel = b[:, None] if b.ndim == 1 else b
         # (w + mu)^-1 - mu^-1 = -w / (mu (w + mu)), without cancellation.
         shrink = self.w / (self.w + mu)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from lowapprox._core.checks import checked_int, checked_tol
+from lowapprox._core.checks import check_home, checked_int, checked_tol
 from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox._core.matrix import to_host
 from lowapprox._core.results import Result
@@ -214,12 +214,15 @@ class SVDResult(Factorization):
         ------
         InputError
             If `X` has another number of columns.
+        InputTypeError
+            If `X` and the result belong to different namespaces or devices.
         """
         if not hasattr(X, "shape"):
             X = np.asarray(X)
         n = int(self.Vh.shape[1])
         if len(X.shape) != 2 or X.shape[1] != n:
             raise InputError(f"`X` must have shape (p, {n}), got {tuple(X.shape)}")
+        check_home(X, self.Vh, "X")
         V = adjoint(self.Vh)
         scores = X @ V
         return scores if self.mean is None else scores - self.mean @ V
