@@ -151,8 +151,6 @@ def randomized_svd(
     method = checked_choice(method, "method", _METHODS)
     sign = checked_choice(sign, "sign", _SIGNS)
     certify = checked_choice(certify, "certify", CERTIFICATES)
-    if method in {"auto", "krylov"}:
-        op = op.with_kernels()
     exponent, fro2, mean = 0, None, None
     if method != "single_pass":  # which must not read the entries a first time
         op, exponent, fro2 = normalize(op)
