@@ -5,6 +5,8 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
+import re
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,17 @@ def test_examples_of_the_readme() -> None:
     result = doctest.testfile(str(readme), module_relative=False)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+@pytest.mark.parametrize("page", ["index", "quickstart", "guide/sketching"])
+def test_code_of_the_documentation(page: str) -> None:
+    text = (Path(__file__).resolve().parents[1] / "docs" / f"{page}.rst").read_text()
+    blocks = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", text)
+    gen = np.random.default_rng(0)
+    names = {"A": gen.standard_normal((200, 150)), "X": gen.standard_normal((200, 50))}
+    assert blocks
+    for block in blocks:  # in order, as one reads them
+        exec(textwrap.dedent(block), names)
 
 
 def test_examples_are_found() -> None:

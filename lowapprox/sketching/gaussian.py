@@ -28,6 +28,13 @@ class Gaussian(SketchOperator):
         Precision of the explicit entries. With a complex dtype the entries are complex, with
         independent real and imaginary parts of variance 1/(2m).
 
+    Raises
+    ------
+    InputError
+        If `m` or `n` is negative.
+    InputTypeError
+        If `dtype` is not float32, float64, complex64 or complex128.
+
     Notes
     -----
     Costs ``2 m n k`` operations and ``m n`` normals for a matrix of k columns; the reference for

@@ -40,7 +40,9 @@ class SRHT(SketchOperator):
     Raises
     ------
     InputError
-        If `block` is not a power of two.
+        If `block` is not a power of two, or `m` or `n` is negative.
+    InputTypeError
+        If `dtype` is not float32, float64, complex64 or complex128.
 
     Notes
     -----

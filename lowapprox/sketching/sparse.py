@@ -37,7 +37,9 @@ class SparseSign(SketchOperator):
     Raises
     ------
     InputError
-        If `zeta` is not positive.
+        If `zeta` is not positive, or `m` or `n` negative.
+    InputTypeError
+        If `dtype` is not float32, float64, complex64 or complex128.
 
     Notes
     -----
@@ -49,7 +51,8 @@ class SparseSign(SketchOperator):
     ----------
     .. [1] Nelson, Nguyen (2013), "OSNAP: faster numerical linear algebra algorithms via sparser
        subspace embeddings", arXiv:1211.1002.
-    .. [2] Camano, Epperly, Meyer, Tropp (2025), arXiv:2508.21189.
+    .. [2] Camano, Epperly, Meyer, Tropp (2025), "Faster linear algebra algorithms with structured
+       random matrices", arXiv:2508.21189.
 
     Examples
     --------
@@ -160,6 +163,13 @@ class CountSketch(SparseSign):
     dtype : dtype, default float64
         Precision of the explicit entries. The entries are real in any case, which is enough for
         complex data.
+
+    Raises
+    ------
+    InputError
+        If `m` or `n` is negative.
+    InputTypeError
+        If `dtype` is not float32, float64, complex64 or complex128.
 
     Notes
     -----

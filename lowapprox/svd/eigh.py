@@ -55,7 +55,7 @@ class EighResult(Factorization):
     rank : int
         Numerical rank among the k values: the number above ``n * eps * |w[0]|``.
     error : float
-        ``||A - V diag(w) V^H||`` in `norm` (Frobenius when `norm` is "residual").
+        ``||A - V diag(w) V^H||`` in `norm`; NaN when unknown.
     error_kind : {"exact", "estimate", "bound"}
         "exact" up to rounding, a statistical "estimate", or an upper "bound".
     residuals : numpy.ndarray, shape (k,)
@@ -63,7 +63,8 @@ class EighResult(Factorization):
     converged : bool
         Whether the requested criterion was met.
     passes : int
-        Passes over `A`.
+        Passes over `A` in products. Reading the entries of an array before, for their norm, is not
+        counted.
     matvecs : int
         Columns multiplied by `A`.
     info : Mapping
@@ -75,6 +76,7 @@ class EighResult(Factorization):
     error_bound : float or None
         Upper bound of the spectral error, wrong with probability `failure_probability` at most.
     failure_probability : float or None
+        None without a bound.
     """
 
     w: Array

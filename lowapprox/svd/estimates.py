@@ -103,7 +103,8 @@ def estimate_error(
     InputError
         If shapes do not match or `probes` is too small.
     InputTypeError
-        If `result` and `A` belong to different namespaces or devices.
+        If the dtype of `A` has no computing precision, an operator has no adjoint, or `result` and
+        `A` belong to different namespaces or devices.
 
     Notes
     -----

@@ -122,7 +122,8 @@ def interpolative(
     InputError
         If neither `rank` nor `tol` is given, one is out of range, or `A` is not finite.
     InputTypeError
-        If the type of an argument cannot be used.
+        If the dtype of `A` has no computing precision, an operator has no adjoint, or the type of
+        another argument is wrong.
     NumericalError
         If a product with an operator is not finite.
 

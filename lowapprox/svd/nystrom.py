@@ -180,8 +180,11 @@ def nystrom(
     InputError
         If `A` is not square, contains NaN or infinity or is seen not to be Hermitian, or an
         argument is out of range.
+    InputTypeError
+        If the dtype of `A` has no computing precision, or the type of an argument is wrong.
     NumericalError
-        If `A` is seen to have a negative eigenvalue.
+        If `A` is seen to have a negative eigenvalue, or a product with an operator contains NaN or
+        infinity.
 
     Warns
     -----

@@ -129,6 +129,10 @@ def randomized_svd(
     rounding; below ``1e-6 ||A||_F`` (1e-3 in single precision) that difference cancels, and the
     error is estimated by 10 random products.
 
+    "single_pass" keeps sketches; their memory and the bound of the error are those of
+    `StreamingSVD`. It returns `rank` triplets also with `tol`, and the estimated error decides on
+    ``converged``. With `center` the rows are read once before, for the means.
+
     References
     ----------
     .. [1] Halko, Martinsson, Tropp (2011), arXiv:0909.4061.

@@ -91,6 +91,10 @@ def range_finder(
     ------
     InputError
         If an argument is out of range or `A` is not finite.
+    InputTypeError
+        If the dtype of `A` has no computing precision, or an operator has no adjoint.
+    NumericalError
+        If a product with an operator contains NaN or infinity.
 
     Warns
     -----

@@ -58,7 +58,7 @@ class SVDResult(Factorization):
     rank : int
         Numerical rank among the k values: the number above ``max(m, n) * eps * s[0]``.
     error : float
-        ``||A - U diag(s) Vh||`` in `norm` (Frobenius when `norm` is "residual").
+        ``||A - U diag(s) Vh||`` in `norm`; NaN when unknown.
     error_kind : {"exact", "estimate", "bound"}
         "exact" up to rounding, a statistical "estimate", or an upper "bound".
     residuals : numpy.ndarray, shape (k,)
@@ -67,12 +67,13 @@ class SVDResult(Factorization):
     converged : bool
         Whether the requested criterion was met.
     passes : int
-        Passes over `A`.
+        Passes over `A` in products or by rows. Reading the entries of an array before, for their
+        norm or their means, is not counted.
     matvecs : int
         Columns multiplied by `A` or its adjoint.
     info : Mapping
         Method and why it was chosen, dimensions, timings.
-    norm : {"fro", "spectral", "residual"}
+    norm : {"fro", "spectral"}
         The norm of `error`.
     fro_norm : float
         ``||A||_F`` (of the centred matrix when centred), NaN when unknown.
@@ -81,6 +82,7 @@ class SVDResult(Factorization):
     error_bound : float or None
         Upper bound of the spectral error, wrong with probability `failure_probability` at most.
     failure_probability : float or None
+        None without a bound.
     """
 
     U: Array
