@@ -1,8 +1,14 @@
-"""Which method counts which letters: a model of the time with fixed constants."""
+"""Which method counts which letters: a model of the time with fixed constants.
+
+All methods are exact, so the choice changes nothing but the time. The agreements of different
+letters add up, so each letter may have a method of its own: this is Abrahamson's split (1987) into
+letters that are frequent and letters that are rare, with more than two ways to count.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,8 +24,27 @@ __all__ = ["METHODS", "frequencies", "is_tiny", "predicted_time", "prepare"]
 
 METHODS = ("auto", "bits", "byte", "fft", "hybrid", "scatter", "naive")
 
-_SAMPLE_PIECE = 1024
 _TINY = 100_000  # comparisons: below, loading numba costs more than counting with NumPy
+_SAMPLE = (64, 1024)  # pieces of the text, and letters in each
+
+# Nanoseconds of one thread for each shift, fitted to measurements on a processor with 64-byte
+# vectors (see the benchmarks). Shorter vectors slow all methods but "scatter" about alike.
+_ENCODE = 0.7
+_FFT_SPANS = np.log([1e3, 1e4, 1e5])
+_FFT_ONCE = [1.4, 0.8, 0.8]
+_FFT_SIGNAL = [0.75, 2.3, 6.0]
+_INCREMENT = 1.5
+_OCCURRENCES = 7.0  # to look up those of a text letter
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Split:
+    """Letters for each method (masks over the pattern's letters), and the predicted time."""
+
+    nanoseconds: float
+    bits: Array
+    fft: Array
+    scatter: Array
 
 
 def prepare(problem: Problem, method: str = "auto") -> tuple[Sequence[Counter], bool]:
@@ -27,24 +52,23 @@ def prepare(problem: Problem, method: str = "auto") -> tuple[Sequence[Counter], 
     pattern, alphabet = problem.pattern, problem.text.alphabet
     if method == "naive" or (method == "auto" and is_tiny(problem)):
         return (NaiveCounter(pattern, alphabet),), False
-    if method == "fft":
-        return (FFTCounter.prepare(pattern, alphabet),), True
     if method == "scatter":
         return (ScatterCounter.prepare(pattern, alphabet),), True
-    return (BitsCounter(pattern, alphabet),), True
-
-
-def frequencies(problem: Problem) -> Array:
-    """Return the share of text places that agree with each pattern letter, from a sample."""
-    text, alphabet = problem.text, problem.text.alphabet
-    places = problem.shifts + problem.pattern.span - 1
-    size = min(_SAMPLE_PIECE, places)
-    starts = np.unique(np.linspace(0, places - size, min(64, -(-places // size))).astype(np.int64))
-    codes = np.concatenate([text.codes(s, s + size, compiled=False) for s in starts.tolist()])
-    counts = np.bincount(codes, minlength=alphabet.codes + 2) / codes.size
-    if alphabet.agree is not None:
-        return alphabet.agreement() @ counts
-    return counts[: alphabet.kinds] + (counts[alphabet.wild] if alphabet.wild_in_text else 0.0)
+    if method == "fft":
+        return (FFTCounter.prepare(pattern, alphabet),), True
+    if method in ("bits", "byte") or pattern.size == 0:
+        return (BitsCounter(pattern, alphabet),), True
+    split = _best_split(problem)
+    makers = (
+        (split.bits, BitsCounter),
+        (split.fft, FFTCounter.prepare),
+        (split.scatter, ScatterCounter.prepare),
+    )
+    return [
+        make(pattern.take(letters[pattern.letters]), alphabet)
+        for letters, make in makers
+        if letters.any()
+    ], True
 
 
 def is_tiny(problem: Problem) -> bool:
@@ -53,6 +77,70 @@ def is_tiny(problem: Problem) -> bool:
 
 
 def predicted_time(problem: Problem, size: int | None = None) -> float:
-    """Return the nanoseconds for each shift, in one thread, to count (some of) the pattern."""
-    size = problem.pattern.size if size is None else size
-    return 1.0 + 1.6e-3 * size
+    """Return the nanoseconds for each shift, in one thread, to count `size` of the positions."""
+    if size is None:
+        return _best_split(problem).nanoseconds
+    kinds = problem.text.alphabet.kinds
+    return min(_bits(kinds, size, problem), _fft(kinds, problem)) + _ENCODE
+
+
+def frequencies(problem: Problem) -> Array:
+    """Return the share of text places that agree with each pattern letter, from a sample."""
+    text, alphabet = problem.text, problem.text.alphabet
+    places = problem.shifts + problem.pattern.span - 1
+    pieces, size = _SAMPLE
+    size = min(size, places)
+    starts = np.linspace(0, places - size, min(pieces, -(-places // size))).astype(np.int64)
+    codes = np.concatenate([text.codes(s, s + size, compiled=False) for s in starts.tolist()])
+    counts = np.bincount(codes, minlength=alphabet.codes + 2) / codes.size
+    if alphabet.agree is not None:
+        return alphabet.agreement() @ counts
+    return counts[: alphabet.kinds] + (counts[alphabet.wild] if alphabet.wild_in_text else 0.0)
+
+
+def _best_split(problem: Problem) -> _Split:
+    """Return the split of least predicted time."""
+    counts = np.bincount(problem.pattern.letters, minlength=problem.text.alphabet.kinds)
+    return min(_splits(problem, counts), key=lambda split: split.nanoseconds)
+
+
+def _splits(problem: Problem, counts: Array) -> Iterator[_Split]:
+    """Propose splits: the most frequent letters by "fft", the rare ones by "scatter"."""
+    none, all_ = np.zeros(counts.size, dtype=bool), counts > 0
+    kinds, size = int(all_.sum()), problem.pattern.size
+    simple = _bits(kinds, size, problem)
+    yield _Split(_ENCODE + simple, all_, none, none)
+    yield _Split(_ENCODE + _fft(kinds, problem), none, all_, none)
+    # A wild text letter agrees at every position of every part.
+    if kinds <= 4 or simple < 5.0 or problem.text.alphabet.wild_in_text:
+        return
+    each = frequencies(problem) * (_OCCURRENCES + _INCREMENT * counts)
+    order = np.argsort(-counts, kind="stable")
+    for top in (0, *(1 << np.arange(kinds.bit_length())).tolist()):
+        fft = none.copy()
+        fft[order[:top]] = all_[order[:top]]
+        once = _ENCODE + (_fft(top, problem) if top else 0.0)
+        for slope in (1.2e-3, 2e-3, 3e-3):
+            scatter = ~fft & all_ & (each < slope * counts)
+            bits = ~fft & all_ & ~scatter
+            rest = _bits(int(bits.sum()), int(counts[bits].sum()), problem)
+            yield _Split(once + rest + float(each[scatter].sum()), bits, fft, scatter)
+
+
+def _bits(kinds: int, size: int, problem: Problem) -> float:
+    """Return the time of bit-sliced counting."""
+    if kinds == 0:
+        return 0.0
+    rows = 0.3 + 0.045 * kinds + 1.2e-3 * (1 + kinds / 80) * size
+    if problem.text.alphabet.agree is not None:
+        return float(rows)
+    digits = 2 * kinds**0.5
+    return float(min(rows, 0.6 + 0.04 * digits + (1.85e-3 + 1.6e-5 * digits) * size))
+
+
+def _fft(kinds: int, problem: Problem) -> float:
+    """Return the time of Fourier transforms."""
+    span = np.log(problem.pattern.span)
+    signals = kinds - 1 if kinds in (2, 4) else kinds
+    once, each = (np.interp(span, _FFT_SPANS, y) for y in (_FFT_ONCE, _FFT_SIGNAL))
+    return float(once + signals * each)
