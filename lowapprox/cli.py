@@ -63,6 +63,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     svd.set_defaults(run=_svd)
 
+    match = commands.add_parser("match", help="places of a text where a pattern nearly fits")
+    match.add_argument("file", type=Path, help="UTF-8 text; line ends are letters, too")
+    match.add_argument("pattern")
+    match.add_argument("--iupac", action="store_true", help="R, Y, N, ... stand for nucleotides")
+    which = match.add_mutually_exclusive_group()
+    which.add_argument("--k", type=int, help="all places with at most k mismatches")
+    which.add_argument("--top", type=int, default=1, help="the best places (default: 1)")
+    match.set_defaults(run=_match)
+
     bench = commands.add_parser("bench", help="compare with other packages (from a checkout)")
     bench.add_argument("arguments", nargs=argparse.REMAINDER, help="passed to benchmarks.peers")
     bench.set_defaults(run=_bench)
@@ -123,6 +132,22 @@ def _read_matrix(file: Path) -> Any:
     if len(arrays) != 1:
         raise InputError(f"`file` must hold one array, got {len(arrays)} in {file}")
     return next(iter(arrays.values()))
+
+
+def _match(args: argparse.Namespace) -> int:
+    from lowapprox.hamming import IUPAC, hamming_matches, hamming_search
+
+    # Whatever is not UTF-8 becomes letters that agree with the same bytes of an argument.
+    with args.file.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        text = stream.read()
+    classes = IUPAC if args.iupac else None
+    if args.k is None:
+        found = hamming_search(text, args.pattern, top=args.top, classes=classes)
+    else:
+        found = hamming_matches(text, args.pattern, args.k, classes=classes)
+    for place, distance in zip(found.positions.tolist(), found.distances.tolist(), strict=True):
+        print(place, distance, repr(text[place : place + len(args.pattern)]), sep="\t")
+    return 0
 
 
 def _bench(args: argparse.Namespace) -> int:

@@ -28,7 +28,17 @@ def run(*arguments: Any) -> int:
     return cli.main([str(a) for a in arguments])
 
 
-@pytest.mark.parametrize("arguments", [[], ["nothing"], ["svd"], ["svd", "a.npy", "--rank", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nothing"],
+        ["svd"],
+        ["svd", "a.npy", "--rank", "x"],
+        ["match", "a.txt"],
+        ["match", "a.txt", "x", "--k", "1", "--top", "2"],
+    ],
+)
 def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         run(*arguments)
@@ -162,6 +172,48 @@ def test_pickled_arrays_are_not_loaded(tmp_path: Path, capsys: pytest.CaptureFix
     np.save(tmp_path / "a.npy", np.array([[{}]], dtype=object), allow_pickle=True)
     assert run("svd", tmp_path / "a.npy", "--rank", 1) == 1
     assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "printed"),
+    [
+        ("abracadabra", ["abr"], "0\t0\t'abr'\n"),
+        ("abracadabra", ["abr", "--top", 2], "0\t0\t'abr'\n7\t0\t'abr'\n"),
+        ("abracadabra", ["abs", "--k", 1], "0\t1\t'abr'\n7\t1\t'abr'\n"),
+        ("abracadabra", ["xyz", "--k", 0], ""),
+        ("GATTACA", ["YAN", "--k", 0, "--iupac"], "3\t0\t'TAC'\n"),
+        ("GATTACA", ["YAN", "--k", 0], ""),
+        ("a\r\nb", ["\r\n"], "1\t0\t'\\r\\n'\n"),
+        ("naïve café", ["é"], "9\t0\t'é'\n"),
+        (b"ab\xffc", ["b\udcff"], "1\t0\t'b\\udcff'\n"),
+        ("", ["abc"], ""),
+    ],
+)
+def test_match(
+    text: str | bytes,
+    arguments: list[Any],
+    printed: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert run("match", file, *arguments) == 0
+    assert capsys.readouterr().out == printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["x", "--k", -1], "`k` must be"), (["x", "--top", 0], "`top` must be")],
+)
+def test_match_that_cannot_work(
+    arguments: list[Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("match", tmp_path / "missing.txt", "x") == 1
+    assert "missing.txt" in capsys.readouterr().err
+    (tmp_path / "a.txt").write_text("abc")
+    assert run("match", tmp_path / "a.txt", *arguments) == 1
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("code", [0, 3])
