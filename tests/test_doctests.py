@@ -36,12 +36,17 @@ def test_examples_of_the_readme() -> None:
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("page", ["index", "quickstart", "guide/sketching"])
-def test_code_of_the_documentation(page: str) -> None:
+@pytest.mark.parametrize("page", ["index", "quickstart", "guide/sketching", "guide/hamming"])
+def test_code_of_the_documentation(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = (Path(__file__).resolve().parents[1] / "docs" / f"{page}.rst").read_text()
     blocks = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", text)
     gen = np.random.default_rng(0)
     names = {"A": gen.standard_normal((200, 150)), "X": gen.standard_normal((200, 50))}
+    monkeypatch.chdir(tmp_path)
+    np.save("text.npy", gen.integers(0, 4, 1000))
+    Path("letters.txt").write_text("abracadabra")
     assert blocks
     for block in blocks:  # in order, as one reads them
         exec(textwrap.dedent(block), names)
