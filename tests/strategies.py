@@ -254,3 +254,16 @@ FORMS: dict[str, Callable[[np.ndarray], Any]] = {
     **OPERATOR_FORMS,
     "array-api-strict": _strict,
 }
+
+
+def bytes_of(A: Any) -> list[bytes]:
+    """All memory that a form of a matrix refers to."""
+    if isinstance(A, np.ndarray):
+        base = A
+        while isinstance(base.base, np.ndarray):
+            base = base.base
+        return [base.tobytes()]
+    parts = [getattr(A, f, None) for f in ("data", "indices", "indptr", "row", "col", "offsets")]
+    if isinstance(getattr(A, "coords", None), tuple):
+        parts.extend(A.coords)
+    return [x.tobytes() for x in parts if isinstance(x, np.ndarray)]

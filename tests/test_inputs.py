@@ -8,18 +8,19 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import lowapprox
-from lowapprox import InputTypeError
-from lowapprox._core.inputs import PRECISIONS, REFUSED, Call, registered
+from lowapprox import InputError, InputTypeError, NumericalError
+from lowapprox._core.inputs import MATRICES, PRECISIONS, REFUSED, Call, registered
 from lowapprox._core.matrix import to_host
 from lowapprox.svd import randomized_svd
 from tests.reference import with_spectrum
-from tests.strategies import FORMS
+from tests.strategies import DENSE_FORMS, FORMS, OPERATOR_FORMS, SPARSE_FORMS, bytes_of
 
 N = 40
 
@@ -104,6 +105,74 @@ def test_the_registry_is_true(
         assert any(type(x) is type(A) and x.device == A.device for x in found)
     if hasattr(result, "reconstruct"):
         assert np.linalg.norm(host(result.reconstruct()) - matrix) <= 1e-5
+
+
+MATRIX_CALLS = [(p, call) for p, call in CALLS if FAMILIES[p].kinds is MATRICES]
+every_call = pytest.mark.parametrize(
+    ("package", "call"), MATRIX_CALLS, ids=[call.code for _, call in MATRIX_CALLS]
+)
+# Vectors, and NaN that goes through, are the business of the tests of the operators.
+every_svd_call = pytest.mark.parametrize(
+    "call", FAMILIES["lowapprox.svd"].calls, ids=lambda call: call.code
+)
+
+
+@every_call
+def test_every_form_works_and_is_not_modified(package: str, call: Call, matrix: np.ndarray) -> None:
+    operators = OPERATOR_FORMS if "operator" in call.takes else {}
+    for make in (DENSE_FORMS | SPARSE_FORMS | operators).values():
+        A = make(matrix)
+        before = bytes_of(A)
+        result = run(package, call, A)
+        assert bytes_of(A) == before
+        result = result.result() if hasattr(result, "result") else result
+        if hasattr(result, "reconstruct"):
+            assert np.linalg.norm(host(result.reconstruct()) - matrix) <= 1e-5
+
+
+@every_call
+def test_what_no_call_takes(package: str, call: Call, matrix: np.ndarray) -> None:
+    for dtype in REFUSED:
+        with pytest.raises(InputTypeError, match="dtype"):
+            run(package, call, np.ones((N, N)).astype(dtype))
+    with pytest.raises(InputTypeError, match="masked"):
+        run(package, call, np.ma.masked_less(matrix, 0.0))
+    forward = SimpleNamespace(shape=(N, N), dtype=matrix.dtype, matvec=lambda x: matrix @ x)
+    with pytest.raises(InputTypeError):  # an operator without adjoint
+        run(package, call, forward)
+    with pytest.raises(InputError, match=r"dimensions|shape"):
+        run(package, call, matrix[None])
+
+
+@every_call
+def test_zeros(package: str, call: Call) -> None:
+    for form in ("C", "csr_array"):
+        result = run(package, call, FORMS[form](np.zeros((N, N))))
+        result = result.result() if hasattr(result, "result") else result
+        assert all(np.isfinite(host(x)).all() for x in arrays(result))
+        if hasattr(result, "reconstruct"):
+            assert not host(result.reconstruct()).any()
+
+
+@every_svd_call
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nan_is_refused(call: Call, bad: float, matrix: np.ndarray) -> None:
+    A = matrix.copy()
+    A[7, 7] = bad
+    forms = {"numpy": "C", "sparse": "csr_array", "array-api": "array-api-strict"}
+    for form in [form for kind, form in forms.items() if kind in call.takes]:
+        with pytest.raises((InputError, NumericalError), match=r"NaN|finite"):
+            run("lowapprox.svd", call, FORMS[form](A))
+    if "operator" in call.takes:
+        with pytest.raises(NumericalError, match="NaN"):
+            run("lowapprox.svd", call, FORMS["operator"](A))
+
+
+@every_svd_call
+def test_vectors_are_no_matrices(call: Call, matrix: np.ndarray) -> None:
+    for A in (matrix[:, 0], matrix[0].tolist()):
+        with pytest.raises(InputError, match="2 dimensions"):
+            run("lowapprox.svd", call, A)
 
 
 def takes_a_matrix(function: Any) -> bool:

@@ -25,25 +25,12 @@ from tests.strategies import (
     FORMS,
     SPARSE_FORMS,
     SPECTRA,
+    bytes_of,
     matrices,
     quiet,
     seeds,
 )
 from tests.svd.problems import METHODS, harmonic
-
-
-def bytes_of(A):
-    """All memory that an input refers to."""
-    if isinstance(A, np.ndarray):
-        base = A
-        while isinstance(base.base, np.ndarray):
-            base = base.base
-        return [base.tobytes()]
-    parts = [getattr(A, f, None) for f in ("data", "indices", "indptr", "row", "col", "offsets")]
-    if isinstance(getattr(A, "coords", None), tuple):
-        parts.extend(A.coords)
-    return [x.tobytes() for x in parts if isinstance(x, np.ndarray)]
-
 
 # ---- forms
 
