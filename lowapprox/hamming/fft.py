@@ -17,10 +17,9 @@ from lowapprox.hamming.guard import LIMIT, error_bound
 __all__ = ["FFTCounter"]
 
 LANES = (0,) * 16
-SIZE = 16384  # with larger transforms, eight wild signals would be beyond the bound
 _BAD = 0x80  # marks text codes that characters cannot treat
 _MOST_SIGNALS = 8  # one bit of a mark for each
-_TOGETHER = 4  # blocks of the text that the kernel treats together
+_SCRATCH = 10 << 20  # bytes for the spectra of the text, in each thread
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,8 +36,10 @@ class FFTCounter:
     _characters: _Correlation | None
 
     @classmethod
-    def prepare(cls, pattern: Pattern, alphabet: Alphabet, size: int = SIZE) -> FFTCounter:
-        """Transform the pattern, in pieces of `size` = 4^p numbers, at least 256."""
+    def prepare(cls, pattern: Pattern, alphabet: Alphabet, size: int | None = None) -> FFTCounter:
+        """Transform the pattern, in pieces of `size` = 4^p numbers, 256 to 16384."""
+        if size is None:
+            size = 4096 if pattern.span <= 2048 else 16384
         used, letters = np.unique(pattern.letters, return_inverse=True)
         texts = [alphabet.codes_of(letter) for letter in used.tolist()]
         partition = _Partition.of(pattern, letters, size)
@@ -64,10 +65,10 @@ class _Partition:
     size: int
     step: int
     chunks: int
-    twiddles: Array
-    chunk: Array  # of each pattern position, and its place there
-    place: Array
+    factors: Array  # of the transforms
+    places: Array  # of the pattern positions in their chunks, in order
     letters: Array
+    bounds: Array  # of the positions of each chunk
 
     @classmethod
     def of(cls, pattern: Pattern, letters: Array, size: int) -> _Partition:
@@ -75,32 +76,34 @@ class _Partition:
         single = pattern.span <= half
         step = size - pattern.span + 1 if single else half
         chunks = 1 if single else -(-pattern.span // half)
-        chunk, place = np.divmod(pattern.positions, half)
-        return cls(size, step, chunks, _twiddles(size), chunk, place, letters)
+        bounds = np.searchsorted(pattern.positions, half * np.arange(chunks + 1))
+        return cls(size, step, chunks, _factors(size), pattern.positions % half, letters, bounds)
 
     def counts(self, letter: int) -> Array:
         """Return how often each chunk has a letter."""
-        return np.bincount(self.chunk[self.letters == letter], minlength=self.chunks)
+        return np.diff(np.append(0, np.cumsum(self.letters == letter))[self.bounds])
 
     def spectra(self, values: Array) -> Array:
         """Transform pattern signals, given by their values for each letter: one row a signal.
 
         In double precision, and rounded once. Result: tiles, chunks, signals, numbers.
         """
-        from lowapprox.hamming.kernels_fft import TILE, transform
+        from lowapprox._core.threads import run_blocks
+        from lowapprox.hamming.kernels_fft import TILE, pattern_spectra
 
-        signals, tiles = values.shape[0], self.size // TILE
-        spectra = np.empty((tiles, self.chunks, signals, 2 * TILE), dtype=np.float32)
-        twiddles, out = self.twiddles.astype(np.float64), np.empty((tiles, 2 * TILE))
-        for chunk in range(self.chunks):
-            inside = self.chunk == chunk
-            at = -self.place[inside] % self.size
-            at += at // 16 * 16  # 16 real parts, 16 imaginary parts
-            for c in range(signals):
-                z = np.zeros(2 * self.size)
-                z[at] = values[c, self.letters[inside]]
-                transform(z, self.size, twiddles, out.reshape(-1), 0, 2 * TILE, LANES)
-                spectra[:, chunk, c] = out
+        tiles = self.size // TILE
+        spectra = _aligned((tiles, self.chunks, values.shape[0], 2 * TILE))
+        factors = self.factors.astype(np.float64)
+
+        def work(chunk: int) -> None:
+            inside = slice(*self.bounds[chunk : chunk + 2])
+            z, out = np.empty((2, 2 * self.size))
+            for signal, row in enumerate(values):
+                numbers = row[self.letters[inside]]
+                to = spectra[:, chunk, signal]
+                pattern_spectra(self.places[inside], numbers, factors, z, out, to, LANES)
+
+        run_blocks(work, self.chunks)
         return spectra.reshape(-1)
 
     def groups(self, norms: Array, signals: int, counts: Array | None, scale: int) -> list[int]:
@@ -128,10 +131,10 @@ class _Correlation:
     forbidden: int
     bits: Array
     values: tuple[Any, Any]  # of a text signal where the bit is not set, and where it is
-    spectra: Array
     groups: Array
     offsets: Array
     scale: Any
+    spectra: Array
     _scratch: threading.local = field(default_factory=threading.local)
 
     def subtract(self, codes: Array, out: Array) -> bool:
@@ -146,14 +149,14 @@ class _Correlation:
             return False
         correlate(
             marks,
-            cut.step,
             self.bits,
             *self.values,
-            cut.twiddles,
-            self.spectra,
+            cut.step,
             self.groups,
             self.offsets,
             self.scale,
+            cut.factors,
+            self.spectra,
             *self._buffers(),
             out,
             LANES,
@@ -164,9 +167,14 @@ class _Correlation:
         """Return scratch of the calling thread: new pages cost as much as the transforms."""
         local, cut = self._scratch, self.partition
         if not hasattr(local, "buffers"):
-            slots = (_TOGETHER + cut.chunks - 1) * self.bits.size
-            numbers = (1, slots, _TOGETHER)
-            local.buffers = tuple(np.empty(2 * cut.size * k, dtype=np.float32) for k in numbers)
+            signals = self.bits.size
+            together = 4
+            if cut.chunks > 1:
+                fit = _SCRATCH // (8 * signals * cut.size) - cut.chunks + 1
+                together = max(4, fit // 4 * 4)
+            slots = (together + cut.chunks - 1) * signals
+            z, spectra = _aligned((2 * cut.size,)), _aligned((2 * cut.size * slots,))
+            local.buffers = z, spectra, _aligned((together, 2 * cut.size))
         return local.buffers  # type: ignore[no-any-return]
 
 
@@ -206,7 +214,7 @@ def _characters(cut: _Partition, texts: Sequence[Array], codes: int) -> _Correla
         table[text] = np.packbits(signs[:, letter], bitorder="little")[0]
         owners[text] += 1
     table[owners != 1] = _BAD
-    counts = np.bincount(cut.chunk, minlength=cut.chunks)
+    counts = np.diff(cut.bounds)
     norms = (order - 1) * np.sqrt(2.0 * cut.size * counts)
     groups = cut.groups(norms, order - 1, counts, order)
     offsets = np.add.reduceat(counts, groups[:-1]) / order
@@ -229,15 +237,15 @@ def _correlation(
         forbidden,
         np.left_shift(1, np.arange(values.shape[0])).astype(np.uint8),
         (np.float32(low_high[0]), np.float32(low_high[1])),
-        cut.spectra(values),
         np.array(groups, dtype=np.int64),
         offsets.astype(np.float32),
         np.float32(1.0 / (cut.size * divisor)),
+        cut.spectra(values),
     )
 
 
-def _twiddles(size: int) -> Array:
-    """Return the twiddle factors of `transform` in order, in single precision.
+def _factors(size: int) -> Array:
+    """Return the twiddle factors of a transform in order, in single precision.
 
     For each step and each vector: three factors, real parts and imaginary parts.
     """
@@ -250,4 +258,15 @@ def _twiddles(size: int) -> Array:
         factors = np.exp(-2j * np.pi / length * turns).reshape(-1, 16, 3)
         parts.append(np.stack([factors.real, factors.imag], axis=3).transpose(0, 2, 3, 1).ravel())
         length //= 4
-    return np.concatenate(parts).astype(np.float32)
+    factors = np.concatenate(parts)
+    aligned = _aligned(factors.shape)
+    aligned[...] = factors
+    return aligned
+
+
+def _aligned(shape: tuple[int, ...]) -> Array:
+    """Return an array whose vectors do not straddle cache lines."""
+    size = 4 * math.prod(shape)
+    whole = np.empty(size + 64, dtype=np.uint8)
+    start = -whole.ctypes.data % 64
+    return whole[start : start + size].view(np.float32).reshape(shape)

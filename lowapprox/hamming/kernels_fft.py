@@ -1,9 +1,10 @@
 """Compiled loops of the counting by Fourier transforms.
 
 A transform of `size` = 4^p complex numbers is kept as vectors: 16 real parts, 16 imaginary parts,
-and so on. It runs over vectors by radix 4 until 16 numbers are left, each in one vector; a
-transposition of 16 such vectors brings these last two steps over vectors too. Frequencies come out
-in an order of their own, which never matters. They are stored in tiles of 64 numbers.
+and so on. Steps of radix 4 run over vectors until 16 numbers are left, each in one vector; a
+transposition of 16 such vectors brings the last two steps over vectors too. Frequencies come out
+in an order of their own, which never matters; spectra are stored in tiles of 64 numbers, so that
+products of many spectra run tile by tile in cache.
 """
 
 from __future__ import annotations
@@ -29,10 +30,9 @@ from lowapprox._core.simd import (
     vwhere,
 )
 
-__all__ = ["correlate", "look_up", "transform"]
+__all__ = ["TILE", "correlate", "look_up", "pattern_spectra"]
 
 TILE = 64  # numbers
-_INNER = 4096  # numbers that stay in the first cache
 
 
 @kernel()
@@ -47,238 +47,252 @@ def look_up(codes: Any, table: Any, marks: Any) -> Any:
 
 
 @kernel()
-def transform(
-    z: Any, size: int, twiddles: Any, out: Any, start: int, step: int, lanes: Any
-) -> None:
-    """Write the transform of `z` to `out`: tile t at ``start + t * step``. `z` is lost."""
+def _load(z: Any, i: int, lanes: Any) -> Any:
+    return vload(z, i, lanes), vload(z, i + len(lanes), lanes)
+
+
+@kernel()
+def _store(z: Any, i: int, x: Any, lanes: Any) -> None:
+    vstore(z, i, x[0])
+    vstore(z, i + len(lanes), x[1])
+
+
+@kernel()
+def _four(ar: Any, ai: Any, br: Any, bi: Any, cr: Any, ci: Any, dr: Any, di: Any) -> Any:
+    """Transform four numbers; the inverse exchanges the second and the last result."""
+    sr, si, tr, ti = vadd(ar, cr), vadd(ai, ci), vsub(ar, cr), vsub(ai, ci)
+    ur, ui, vr, vi = vadd(br, dr), vadd(bi, di), vsub(br, dr), vsub(bi, di)
+    even = (vadd(sr, ur), vadd(si, ui)), (vsub(sr, ur), vsub(si, ui))
+    odd = (vadd(tr, vi), vsub(ti, vr)), (vsub(tr, vi), vadd(ti, vr))
+    return even[0], odd[0], even[1], odd[1]
+
+
+@kernel()
+def _turn(x: Any, factors: Any, at: int, lanes: Any) -> Any:
+    """Multiply by twiddle factors."""
+    xr, xi = x
+    fr, fi = _load(factors, at, lanes)
+    return vmulsub(vmul(xr, fr), xi, fi), vmuladd(vmul(xr, fi), xi, fr)
+
+
+@kernel()
+def _turn_back(x: Any, factors: Any, at: int, lanes: Any) -> Any:
+    """Multiply by the conjugates of twiddle factors."""
+    xr, xi = x
+    fr, fi = _load(factors, at, lanes)
+    return vmuladd(vmul(xr, fr), xi, fi), vmulsub(vmul(xi, fr), xr, fi)
+
+
+@kernel()
+def _store_turned(z: Any, i: int, q: int, abcd: Any, factors: Any, at: int, lanes: Any) -> None:
+    """Write four numbers `q` apart, turned by the factors of a step."""
     w = len(lanes)
-    length, at = size, 0
-    while length > _INNER:
-        for first in range(0, size, length):
-            _pass(z, 2 * first, length // (4 * w), twiddles, at, lanes)
-        at += 6 * (length // 4)
-        length //= 4
-    top, at_top = length, at
-    for block in range(0, size, top):
-        length, at = top, at_top
-        while length > w:
-            for first in range(block, block + top, length):
-                _pass(z, 2 * first, length // (4 * w), twiddles, at, lanes)
+    _store(z, i, abcd[0], lanes)
+    _store(z, i + q, _turn(abcd[1], factors, at, lanes), lanes)
+    _store(z, i + 2 * q, _turn(abcd[2], factors, at + 2 * w, lanes), lanes)
+    _store(z, i + 3 * q, _turn(abcd[3], factors, at + 4 * w, lanes), lanes)
+
+
+@kernel()
+def _step(z: Any, start: int, length: int, factors: Any, at: int, lanes: Any) -> None:
+    """Do one step of a transform of `length`."""
+    w = len(lanes)
+    q = length // 2
+    for i in range(start, start + q, 2 * w):
+        a, b = _load(z, i, lanes), _load(z, i + q, lanes)
+        c, d = _load(z, i + 2 * q, lanes), _load(z, i + 3 * q, lanes)
+        _store_turned(z, i, q, _four(*a, *b, *c, *d), factors, at, lanes)
+        at += 6 * w
+
+
+@kernel()
+def _first_step(
+    marks: Any, a: int, b: int, bit: Any, low: Any, high: Any, z: Any, factors: Any, lanes: Any
+) -> None:
+    """Do the first step of the transform of a signal of the text, from place a on, and b."""
+    w = len(lanes)
+    q = z.size // 4
+    bit, low, high = vfill(bit, lanes), vfill(low, lanes), vfill(high, lanes)
+    at = 0
+    for i in range(0, q, 2 * w):
+        j = i // 2
+        x0 = _values(marks, a + j, b + j, bit, low, high, lanes)
+        j += q // 2
+        x1 = _values(marks, a + j, b + j, bit, low, high, lanes)
+        j += q // 2
+        x2 = _values(marks, a + j, b + j, bit, low, high, lanes)
+        j += q // 2
+        x3 = _values(marks, a + j, b + j, bit, low, high, lanes)
+        _store_turned(z, i, q, _four(*x0, *x1, *x2, *x3), factors, at, lanes)
+        at += 6 * w
+
+
+@kernel()
+def _values(marks: Any, a: int, b: int, bit: Any, low: Any, high: Any, lanes: Any) -> Any:
+    """Return `high` where the marks have the bit, else `low`."""
+    here = veq(vand(vload(marks, a, lanes), bit), bit)
+    there = veq(vand(vload(marks, b, lanes), bit), bit)
+    return vwhere(here, high, low), vwhere(there, high, low)
+
+
+@kernel()
+def _finish(z: Any, factors: Any, out: Any, start: int, step: int, lanes: Any) -> None:
+    """Do all steps but the first; tile t comes to ``out[start + t * step]``.
+
+    Depth first: a step is done when the first of its squares of 16 vectors is reached.
+    """
+    w = len(lanes)
+    size = z.size // 2
+    square = 2 * w * w
+    for first in range(0, 2 * size, square):
+        length, at = size // 4, 6 * (size // 4)
+        while length > 4 * w:
+            if first & (2 * length - 1) == 0:
+                _step(z, first, length, factors, at, lanes)
             at += 6 * (length // 4)
             length //= 4
-        for first in range(2 * block, 2 * (block + top), 2 * w * w):
-            vtranspose(z, first, 2 * w, lanes)
-            vtranspose(z, first + w, 2 * w, lanes)
-            _pass(z, first, 4, twiddles, at, lanes)
-            for k in range(4):
-                tile = first // (2 * TILE) + k
-                _last_pass(z, first + 2 * TILE * k, out, start + tile * step, lanes)
-
-
-@kernel()
-def _pass(z: Any, start: int, quarter: int, twiddles: Any, at: int, lanes: Any) -> None:
-    """Transform over the quarters of ``4 * quarter`` vectors, and turn by the twiddle factors."""
-    w = len(lanes)
-    q = 2 * w * quarter
-    for i in range(start, start + q, 2 * w):
-        ar, ai = vload(z, i, lanes), vload(z, i + w, lanes)
-        br, bi = vload(z, i + q, lanes), vload(z, i + q + w, lanes)
-        cr, ci = vload(z, i + 2 * q, lanes), vload(z, i + 2 * q + w, lanes)
-        dr, di = vload(z, i + 3 * q, lanes), vload(z, i + 3 * q + w, lanes)
-        sr, si, tr, ti = vadd(ar, cr), vadd(ai, ci), vsub(ar, cr), vsub(ai, ci)
-        ur, ui, vr, vi = vadd(br, dr), vadd(bi, di), vsub(br, dr), vsub(bi, di)
-        vstore(z, i, vadd(sr, ur))
-        vstore(z, i + w, vadd(si, ui))
-        ar, ai = vadd(tr, vi), vsub(ti, vr)
-        br, bi = vsub(sr, ur), vsub(si, ui)
-        cr, ci = vsub(tr, vi), vadd(ti, vr)
-        fr, fi = vload(twiddles, at, lanes), vload(twiddles, at + w, lanes)
-        vstore(z, i + q, vmulsub(vmul(ar, fr), ai, fi))
-        vstore(z, i + q + w, vmuladd(vmul(ar, fi), ai, fr))
-        fr, fi = vload(twiddles, at + 2 * w, lanes), vload(twiddles, at + 3 * w, lanes)
-        vstore(z, i + 2 * q, vmulsub(vmul(br, fr), bi, fi))
-        vstore(z, i + 2 * q + w, vmuladd(vmul(br, fi), bi, fr))
-        fr, fi = vload(twiddles, at + 4 * w, lanes), vload(twiddles, at + 5 * w, lanes)
-        vstore(z, i + 3 * q, vmulsub(vmul(cr, fr), ci, fi))
-        vstore(z, i + 3 * q + w, vmuladd(vmul(cr, fi), ci, fr))
+        for i in range(first, first + square, 8 * w):
+            _step(z, i, 4 * w, factors, at, lanes)
         at += 6 * w
+        vtranspose(z, first, 2 * w, lanes)
+        vtranspose(z, first + w, 2 * w, lanes)
+        _step(z, first, w * w, factors, at, lanes)
+        for i in range(first, first + square, 8 * w):
+            a, b = _load(z, i, lanes), _load(z, i + 2 * w, lanes)
+            c, d = _load(z, i + 4 * w, lanes), _load(z, i + 6 * w, lanes)
+            a, b, c, d = _four(*a, *b, *c, *d)
+            o = start + i // (8 * w) * step
+            _store(out, o, a, lanes)
+            _store(out, o + 2 * w, b, lanes)
+            _store(out, o + 4 * w, c, lanes)
+            _store(out, o + 6 * w, d, lanes)
 
 
 @kernel()
-def _last_pass(z: Any, i: int, out: Any, o: int, lanes: Any) -> None:
-    """Transform over four vectors, into `out`."""
+def _inverse(z: Any, factors: Any, lanes: Any) -> None:
+    """Undo a transform in place, but for the factor `size`: the same steps in reverse order."""
     w = len(lanes)
-    q = 2 * w
-    ar, ai = vload(z, i, lanes), vload(z, i + w, lanes)
-    br, bi = vload(z, i + q, lanes), vload(z, i + q + w, lanes)
-    cr, ci = vload(z, i + 2 * q, lanes), vload(z, i + 2 * q + w, lanes)
-    dr, di = vload(z, i + 3 * q, lanes), vload(z, i + 3 * q + w, lanes)
-    sr, si, tr, ti = vadd(ar, cr), vadd(ai, ci), vsub(ar, cr), vsub(ai, ci)
-    ur, ui, vr, vi = vadd(br, dr), vadd(bi, di), vsub(br, dr), vsub(bi, di)
-    vstore(out, o, vadd(sr, ur))
-    vstore(out, o + w, vadd(si, ui))
-    vstore(out, o + q, vadd(tr, vi))
-    vstore(out, o + q + w, vsub(ti, vr))
-    vstore(out, o + 2 * q, vsub(sr, ur))
-    vstore(out, o + 2 * q + w, vsub(si, ui))
-    vstore(out, o + 3 * q, vsub(tr, vi))
-    vstore(out, o + 3 * q + w, vadd(ti, vr))
-
-
-@kernel()
-def _inverse(z: Any, start: int, size: int, twiddles: Any, lanes: Any) -> None:
-    """Undo `transform` in place, but for the factor `size`: the same steps in reverse order."""
-    w = len(lanes)
-    top, at_top = size, 0
-    while top > _INNER:
-        at_top += 6 * (top // 4)
-        top //= 4
-    for block in range(start, start + 2 * size, 2 * top):
-        at = at_top + 2 * (top - w)
-        for first in range(block, block + 2 * top, 2 * w * w):
-            for k in range(4):
-                _inverse_first_pass(z, first + 2 * TILE * k, lanes)
-            _inverse_pass(z, first, 4, twiddles, at, lanes)
-            vtranspose(z, first, 2 * w, lanes)
-            vtranspose(z, first + w, 2 * w, lanes)
-        length = 4 * w
-        while length <= top:
+    size = z.size // 2
+    square = 2 * w * w
+    for first in range(0, 2 * size, square):
+        for i in range(first, first + square, 8 * w):
+            a, b = _load(z, i, lanes), _load(z, i + 2 * w, lanes)
+            c, d = _load(z, i + 4 * w, lanes), _load(z, i + 6 * w, lanes)
+            a, d, c, b = _four(*a, *b, *c, *d)
+            _store(z, i, a, lanes)
+            _store(z, i + 2 * w, b, lanes)
+            _store(z, i + 4 * w, c, lanes)
+            _store(z, i + 6 * w, d, lanes)
+        at = 2 * (size - w)
+        _inverse_step(z, first, w * w, factors, at, lanes)
+        vtranspose(z, first, 2 * w, lanes)
+        vtranspose(z, first + w, 2 * w, lanes)
+        at -= 6 * w
+        for i in range(first, first + square, 8 * w):
+            _inverse_step(z, i, 4 * w, factors, at, lanes)
+        length, end = w * w, first + square
+        while length <= size and end & (2 * length - 1) == 0:
             at -= 6 * (length // 4)
-            for first in range(block, block + 2 * top, 2 * length):
-                _inverse_pass(z, first, length // (4 * w), twiddles, at, lanes)
+            _inverse_step(z, end - 2 * length, length, factors, at, lanes)
             length *= 4
-    length, at = 4 * top, at_top
-    while length <= size:
-        at -= 6 * (length // 4)
-        for first in range(start, start + 2 * size, 2 * length):
-            _inverse_pass(z, first, length // (4 * w), twiddles, at, lanes)
-        length *= 4
 
 
 @kernel()
-def _inverse_pass(z: Any, start: int, quarter: int, twiddles: Any, at: int, lanes: Any) -> None:
+def _inverse_step(z: Any, start: int, length: int, factors: Any, at: int, lanes: Any) -> None:
     w = len(lanes)
-    q = 2 * w * quarter
+    q = length // 2
     for i in range(start, start + q, 2 * w):
-        ar, ai = vload(z, i, lanes), vload(z, i + w, lanes)
-        xr, xi = vload(z, i + q, lanes), vload(z, i + q + w, lanes)
-        fr, fi = vload(twiddles, at, lanes), vload(twiddles, at + w, lanes)
-        br, bi = vmuladd(vmul(xr, fr), xi, fi), vmulsub(vmul(xi, fr), xr, fi)
-        xr, xi = vload(z, i + 2 * q, lanes), vload(z, i + 2 * q + w, lanes)
-        fr, fi = vload(twiddles, at + 2 * w, lanes), vload(twiddles, at + 3 * w, lanes)
-        cr, ci = vmuladd(vmul(xr, fr), xi, fi), vmulsub(vmul(xi, fr), xr, fi)
-        xr, xi = vload(z, i + 3 * q, lanes), vload(z, i + 3 * q + w, lanes)
-        fr, fi = vload(twiddles, at + 4 * w, lanes), vload(twiddles, at + 5 * w, lanes)
-        dr, di = vmuladd(vmul(xr, fr), xi, fi), vmulsub(vmul(xi, fr), xr, fi)
-        sr, si, tr, ti = vadd(ar, cr), vadd(ai, ci), vsub(ar, cr), vsub(ai, ci)
-        ur, ui, vr, vi = vadd(br, dr), vadd(bi, di), vsub(br, dr), vsub(bi, di)
-        vstore(z, i, vadd(sr, ur))
-        vstore(z, i + w, vadd(si, ui))
-        vstore(z, i + q, vsub(tr, vi))
-        vstore(z, i + q + w, vadd(ti, vr))
-        vstore(z, i + 2 * q, vsub(sr, ur))
-        vstore(z, i + 2 * q + w, vsub(si, ui))
-        vstore(z, i + 3 * q, vadd(tr, vi))
-        vstore(z, i + 3 * q + w, vsub(ti, vr))
+        a = _load(z, i, lanes)
+        b = _turn_back(_load(z, i + q, lanes), factors, at, lanes)
+        c = _turn_back(_load(z, i + 2 * q, lanes), factors, at + 2 * w, lanes)
+        d = _turn_back(_load(z, i + 3 * q, lanes), factors, at + 4 * w, lanes)
+        a, d, c, b = _four(*a, *b, *c, *d)
+        _store(z, i, a, lanes)
+        _store(z, i + q, b, lanes)
+        _store(z, i + 2 * q, c, lanes)
+        _store(z, i + 3 * q, d, lanes)
         at += 6 * w
 
 
 @kernel()
-def _inverse_first_pass(z: Any, i: int, lanes: Any) -> None:
+def pattern_spectra(
+    places: Any, values: Any, factors: Any, z: Any, tiles: Any, spectra: Any, lanes: Any
+) -> None:
+    """Transform a real signal of the pattern in double precision, turned around.
+
+    ``values[i]`` stands at place ``-places[i]`` modulo `size`. Tile t comes to ``spectra[t]``.
+    """
     w = len(lanes)
-    q = 2 * w
-    ar, ai = vload(z, i, lanes), vload(z, i + w, lanes)
-    br, bi = vload(z, i + q, lanes), vload(z, i + q + w, lanes)
-    cr, ci = vload(z, i + 2 * q, lanes), vload(z, i + 2 * q + w, lanes)
-    dr, di = vload(z, i + 3 * q, lanes), vload(z, i + 3 * q + w, lanes)
-    sr, si, tr, ti = vadd(ar, cr), vadd(ai, ci), vsub(ar, cr), vsub(ai, ci)
-    ur, ui, vr, vi = vadd(br, dr), vadd(bi, di), vsub(br, dr), vsub(bi, di)
-    vstore(z, i, vadd(sr, ur))
-    vstore(z, i + w, vadd(si, ui))
-    vstore(z, i + q, vsub(tr, vi))
-    vstore(z, i + q + w, vadd(ti, vr))
-    vstore(z, i + 2 * q, vsub(sr, ur))
-    vstore(z, i + 2 * q + w, vsub(si, ui))
-    vstore(z, i + 3 * q, vadd(tr, vi))
-    vstore(z, i + 3 * q + w, vsub(ti, vr))
+    size = z.size // 2
+    z[:] = 0.0
+    for i in range(places.size):
+        at = -places[i] % size
+        z[at + at // w * w] = values[i]
+    _step(z, 0, size, factors, 0, lanes)
+    _finish(z, factors, tiles, 0, 2 * TILE, lanes)
+    for t in range(spectra.shape[0]):
+        for i in range(2 * TILE):
+            spectra[t, i] = tiles[2 * TILE * t + i]
 
 
 @kernel()
-def _signal(marks: Any, a: int, b: int, bit: Any, low: Any, high: Any, z: Any, lanes: Any) -> None:
-    """Write a complex signal: `high` where the marks have the bit, from place a on, and b."""
-    w = len(lanes)
-    bits, yes, no = vfill(bit, lanes), vfill(high, lanes), vfill(low, lanes)
-    for i in range(0, z.size // 2, w):
-        here = veq(vand(vload(marks, a + i, lanes), bits), bits)
-        vstore(z, 2 * i, vwhere(here, yes, no))
-        here = veq(vand(vload(marks, b + i, lanes), bits), bits)
-        vstore(z, 2 * i + w, vwhere(here, yes, no))
+def _multiply_add(s: Any, x: Any, h: Any) -> Any:
+    sr, si = s
+    xr, xi = x
+    hr, hi = h
+    sr, si = vmuladd(sr, xr, hr), vmuladd(si, xr, hi)
+    return vmulsub(sr, xi, hi), vmuladd(si, xi, hr)
+
+
+@kernel()
+def _add(x: Any, y: Any) -> Any:
+    return vadd(x[0], y[0]), vadd(x[1], y[1])
 
 
 @kernel()
 def _multiply(
-    spectra: Any,
-    slot: int,
-    signals: int,
-    row: int,
-    patterns: Any,
-    chunks: Any,
-    first: int,
-    last: int,
-    out: Any,
-    start: int,
-    lanes: Any,
+    spectra: Any, slot: int, patterns: Any, shape: Any, begin: int, end: int, sums: Any, lanes: Any
 ) -> None:
-    """Sum the products of four blocks of the text with the chunks `first` to `last` - 1.
+    """Sum the products of text blocks with the chunks `begin` to `end` - 1 of the pattern.
 
-    Block q meets chunk s at spectrum q + s; `slot` is where that of block 0 with chunk 0 lies, and
-    `row` numbers are a tile's spectra in turn, the last followed by the first again.
+    Block q meets chunk s at text spectrum ``slot + q + s``; each tile has `slots` of them, the
+    last followed by the first. Four blocks are treated together.
     """
+    signals, chunks, slots, count = shape
     w = len(lanes)
-    size = out.size // 4
-    block, chunk = 2 * TILE * signals, 2 * TILE * signals * chunks
+    block = 2 * TILE * signals
+    row = block * slots
+    size = sums.shape[1]
+    flat = sums.reshape(-1)
     for tile in range(size // (2 * TILE)):
-        for v in range(0, 2 * TILE, 2 * w):
-            p0 = (slot + first * block) % row
-            p1, p2 = (p0 + block) % row, (p0 + 2 * block) % row
-            p3 = (p0 + 3 * block) % row
-            zero = vfill(out.dtype.type(0), lanes)
-            y0r = y0i = y1r = y1i = y2r = y2i = y3r = y3i = zero
-            base = tile * row + v
-            h = tile * chunk + first * block + v
-            for _ in range(first, last):
-                a0r = a0i = a1r = a1i = a2r = a2i = a3r = a3i = zero
-                for _ in range(signals):
-                    hr, hi = vload(patterns, h, lanes), vload(patterns, h + w, lanes)
-                    xr, xi = vload(spectra, base + p0, lanes), vload(spectra, base + p0 + w, lanes)
-                    a0r, a0i = vmuladd(a0r, xr, hr), vmuladd(a0i, xr, hi)
-                    a0r, a0i = vmulsub(a0r, xi, hi), vmuladd(a0i, xi, hr)
-                    xr, xi = vload(spectra, base + p1, lanes), vload(spectra, base + p1 + w, lanes)
-                    a1r, a1i = vmuladd(a1r, xr, hr), vmuladd(a1i, xr, hi)
-                    a1r, a1i = vmulsub(a1r, xi, hi), vmuladd(a1i, xi, hr)
-                    xr, xi = vload(spectra, base + p2, lanes), vload(spectra, base + p2 + w, lanes)
-                    a2r, a2i = vmuladd(a2r, xr, hr), vmuladd(a2i, xr, hi)
-                    a2r, a2i = vmulsub(a2r, xi, hi), vmuladd(a2i, xi, hr)
-                    xr, xi = vload(spectra, base + p3, lanes), vload(spectra, base + p3 + w, lanes)
-                    a3r, a3i = vmuladd(a3r, xr, hr), vmuladd(a3i, xr, hi)
-                    a3r, a3i = vmulsub(a3r, xi, hi), vmuladd(a3i, xi, hr)
-                    p0, p1, p2, p3 = p0 + 2 * TILE, p1 + 2 * TILE, p2 + 2 * TILE, p3 + 2 * TILE
-                    h += 2 * TILE
-                y0r, y0i, y1r, y1i = vadd(y0r, a0r), vadd(y0i, a0i), vadd(y1r, a1r), vadd(y1i, a1i)
-                y2r, y2i, y3r, y3i = vadd(y2r, a2r), vadd(y2i, a2i), vadd(y3r, a3r), vadd(y3i, a3i)
-                p0 = 0 if p0 == row else p0
-                p1 = 0 if p1 == row else p1
-                p2 = 0 if p2 == row else p2
-                p3 = 0 if p3 == row else p3
-            o = start + tile * 2 * TILE + v
-            vstore(out, o, y0r)
-            vstore(out, o + w, y0i)
-            vstore(out, o + size, y1r)
-            vstore(out, o + size + w, y1i)
-            vstore(out, o + 2 * size, y2r)
-            vstore(out, o + 2 * size + w, y2i)
-            vstore(out, o + 3 * size, y3r)
-            vstore(out, o + 3 * size + w, y3i)
+        for q in range(0, count, 4):
+            first = (slot + q + begin) % slots * block
+            for v in range(0, 2 * TILE, 2 * w):
+                base = tile * row + v
+                h = (tile * chunks + begin) * block + v
+                p0 = first
+                p1 = p0 + block if p0 + block < row else 0
+                p2 = p1 + block if p1 + block < row else 0
+                p3 = p2 + block if p2 + block < row else 0
+                zero = vfill(sums.dtype.type(0), lanes)
+                y0 = y1 = y2 = y3 = zero, zero
+                for _ in range(begin, end):
+                    a0 = a1 = a2 = a3 = zero, zero
+                    for c in range(0, block, 2 * TILE):
+                        f = _load(patterns, h + c, lanes)
+                        a0 = _multiply_add(a0, _load(spectra, base + p0 + c, lanes), f)
+                        a1 = _multiply_add(a1, _load(spectra, base + p1 + c, lanes), f)
+                        a2 = _multiply_add(a2, _load(spectra, base + p2 + c, lanes), f)
+                        a3 = _multiply_add(a3, _load(spectra, base + p3 + c, lanes), f)
+                    h += block
+                    y0, y1, y2, y3 = _add(y0, a0), _add(y1, a1), _add(y2, a2), _add(y3, a3)
+                    p0, p1, p2 = p1, p2, p3
+                    p3 = p3 + block if p3 + block < row else 0
+                o = q * size + tile * 2 * TILE + v
+                _store(flat, o, y0, lanes)
+                _store(flat, o + size, y1, lanes)
+                _store(flat, o + 2 * size, y2, lanes)
+                _store(flat, o + 3 * size, y3, lanes)
 
 
 @kernel()
@@ -293,58 +307,80 @@ def _emit(
         near = vround(vmuladd(base, scale, vload(z, start + 2 * i, lanes)), out)
         vstore(out, first + i, vsub(vload(out, first + i, lanes), near))
     for i in range(whole, count):
-        value = offset + scale * z[start + 2 * whole + i - whole]
+        value = offset + scale * z[start + whole + i]
         out[first + i] -= np.int32(np.rint(value))
 
 
 @kernel()
 def correlate(
     marks: Any,
-    step: int,
     bits: Any,
     low: Any,
     high: Any,
-    twiddles: Any,
-    patterns: Any,
+    step: int,
     groups: Any,
     offsets: Any,
     scale: Any,
+    factors: Any,
+    patterns: Any,
     z: Any,
     spectra: Any,
     sums: Any,
     out: Any,
     lanes: Any,
 ) -> None:
-    """Subtract correlations of signals of the text with those of the pattern from `out`.
+    """Subtract from `out` the correlations of signals of the text with those of the pattern.
 
-    The first half of the shifts is the real part of one signal, the second half the imaginary
-    part. Blocks of `step` shifts meet the chunks of the pattern, `groups` of which (by their
-    bounds) are summed and rounded together; four blocks are treated at a time.
+    The first half of the shifts is the real part, the second half the imaginary part. Blocks of
+    `step` shifts meet the chunks of the pattern; a group of chunks is summed, transformed back and
+    rounded. As many blocks as `sums` has rows are treated at a time.
+
+    Parameters
+    ----------
+    marks : ndarray of uint8
+        Of the text, and zeros behind.
+    bits : ndarray of uint8, shape (signals,)
+        A signal of the text is `high` where the marks have its bit, else `low`.
+    low, high : float
+    step : int
+    groups : ndarray of int, shape (g + 1,)
+        Bounds of the groups of chunks.
+    offsets : ndarray, shape (g,)
+    scale : float
+        The sum of a group, scaled and shifted by its offset, is rounded.
+    factors : ndarray
+        Twiddle factors.
+    patterns : ndarray, shape (tiles * chunks * signals * 2 * TILE,)
+        Spectra of the pattern.
+    z, spectra, sums : ndarray
+        Scratch: one transform, the spectra of the text in turn, and one transform a row.
+    out : ndarray of int, shape (shifts,)
+    lanes : tuple
     """
-    size, signals, chunks = z.size // 2, bits.size, groups[-1]
-    half = (out.size + 1) // 2
-    blocks = -(-half // step)
+    size = z.size // 2
+    signals, chunks = bits.size, groups[-1]
     block = 2 * TILE * signals
     row = spectra.size // (size // TILE)
     slots = row // block
+    half = (out.size + 1) // 2
+    blocks = -(-half // step)
     done = 0
-    for first in range(0, blocks, 4):
-        ready = min(first + 4, blocks) + chunks - 1
-        while done < ready:
+    for first in range(0, blocks, sums.shape[0]):
+        count = min(sums.shape[0], blocks - first)
+        while done < first + count + chunks - 1:
+            place = done % slots * block
+            a, b = done * step, half + done * step
             for c in range(signals):
-                _signal(marks, done * step, half + done * step, bits[c], low, high, z, lanes)
-                place = done % slots * block + 2 * TILE * c
-                transform(z, size, twiddles, spectra, place, row, lanes)
+                _first_step(marks, a, b, bits[c], low, high, z, factors, lanes)
+                _finish(z, factors, spectra, place + 2 * TILE * c, row, lanes)
             done += 1
         for g in range(offsets.size):
-            slot = first % slots * block
-            begin, end = groups[g], groups[g + 1]
-            _multiply(spectra, slot, signals, row, patterns, chunks, begin, end, sums, 0, lanes)
-            for k in range(min(4, blocks - first)):
-                start = 2 * size * k
-                _inverse(sums, start, size, twiddles, lanes)
-                at = (first + k) * step
-                count = min(step, half - at)
-                _emit(sums, start, count, scale, offsets[g], out, at, lanes)
-                count = min(step, out.size - half - at)
-                _emit(sums, start + len(lanes), count, scale, offsets[g], out, half + at, lanes)
+            begin, end, offset = groups[g], groups[g + 1], offsets[g]
+            shape = signals, chunks, slots, count
+            _multiply(spectra, first % slots, patterns, shape, begin, end, sums, lanes)
+            for k in range(count):
+                y, at = sums[k], (first + k) * step
+                _inverse(y, factors, lanes)
+                _emit(y, 0, min(step, half - at), scale, offset, out, at, lanes)
+                at += half
+                _emit(y, len(lanes), min(step, out.size - at), scale, offset, out, at, lanes)
