@@ -86,7 +86,7 @@ def approximate_hamming_distances(
     error : {"multiplicative", "additive"}
         With a chance of at least 1 - `delta`, at all shifts together, the estimate lies within
         `eps` times the distance ("multiplicative"), or within `eps` times m ("additive", which
-        needs a smaller sample).
+        may need a smaller sample).
     mode : {"valid", "full", "cyclic"}
         Which shifts, as in `hamming_distances`.
     wildcard : letter, optional
@@ -124,11 +124,12 @@ def approximate_hamming_distances(
     mismatches among them scaled. For the additive error, log(2 N / delta) / (2 eps^2) positions
     are enough for N shifts [1]_, whatever m is, and fewer as the sample becomes a large part of
     the pattern [2]_. For the multiplicative error a shift keeps its estimate only if the share of
-    mismatches in the sample reaches a threshold; the others are counted exactly. A pilot sample
-    chooses the threshold at which the predicted cost is least, about
-    2 log(2 N / delta) (1 / threshold - 1) / eps^2 positions. So it pays where most distances are
-    a large part of m; where they are small everywhere, all of them are counted exactly. The bound
-    of the theory, O(n / eps^2) whatever the letters, is reached by sampling too [3]_.
+    mismatches in the sample reaches a threshold, for which about
+    2 log(2 N / delta) (1 / threshold - 1) / eps^2 positions are enough; the others are counted
+    exactly. A pilot sample chooses the threshold with the least predicted cost. So this pays where
+    most distances are a large part of m; where they are small everywhere, all are counted exactly.
+    As the multiplicative error is the smaller one, it may be kept where the additive one was
+    asked for. The theory has O(n / eps^2) whatever the letters, by sampling too [3]_.
 
     References
     ----------
@@ -180,18 +181,16 @@ def _plan(
     if whole == 0 or is_tiny(problem):
         return whole, 0.0, "there are few letters to compare"
     nats = math.log(problem.shifts) - math.log(delta)  # the shifts share `delta`
-    if error == "additive":
-        plans = [(additive_sample(eps, nats, whole), 0.0)]
-    else:
-        plans = [(multiplicative_sample(eps, nats, t), t) for t in _THRESHOLDS]
+    plans = [(multiplicative_sample(eps, nats, t), t) for t in _THRESHOLDS]
+    if error == "additive":  # kept by the others too, but for all shifts it needs no threshold
+        plans.append((additive_sample(eps, nats, whole), 0.0))
     plans = [(sample, threshold) for sample, threshold in plans if 2 * sample < whole]
     if not plans:
         return whole, 0.0, "the sample would be half of the pattern or more"
     exact = predicted_time(problem)
     times = _SCALE + np.array([predicted_time(problem, sample) for sample, _ in plans])
-    if error == "multiplicative":
-        low = _pilot(problem, [threshold for _, threshold in plans], gen)
-        times += np.minimum(low * verify_time(whole), exact)
+    low = _pilot(problem, [threshold for _, threshold in plans], gen)
+    times += np.minimum(low * verify_time(whole), exact)
     best = int(np.argmin(times))
     predicted = f"{times[best]:.3g} ns per shift predicted, {exact:.3g} ns for the whole pattern"
     if times[best] >= exact:
