@@ -34,6 +34,14 @@ def test_limit_holds_for_both_and_is_restored(n: Any) -> None:
     assert (numba.get_num_threads(), blas()) == before
 
 
+def test_counts_are_those_that_hold() -> None:
+    assert threads.thread_counts() == {"blas": max(blas()), "kernels": numba.get_num_threads()}
+    with lowapprox.thread_limit(1):
+        assert threads.thread_counts() == {"blas": 1, "kernels": 1}
+        result = lowapprox.randomized_svd(np.eye(4), 2, rng=0)
+    assert result.info["threads"] == {"blas": 1, "kernels": 1}
+
+
 def test_limits_nest_and_survive_errors() -> None:
     def fail() -> None:
         with lowapprox.thread_limit(MANY):
@@ -77,6 +85,27 @@ def test_workqueue_is_kept_to_the_main_thread(layer: str, monkeypatch: pytest.Mo
     worker.start()
     worker.join()
     assert seen == [layer != "workqueue"]
+
+
+@pytest.mark.parametrize("available", [1, 2, 4])
+@pytest.mark.parametrize("count", [0, 1, 3, 50])
+def test_every_block_runs_once(available: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "kernel_threads", lambda: available)
+    done: list[int] = []
+    threads.run_blocks(done.append, count)
+    assert sorted(done) == list(range(count))
+
+
+@pytest.mark.parametrize("available", [1, 3])
+def test_errors_in_a_block_are_raised(available: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "kernel_threads", lambda: available)
+
+    def work(block: int) -> None:
+        if block == 5:
+            raise RuntimeError("block 5")
+
+    with pytest.raises(RuntimeError, match="block 5"):
+        threads.run_blocks(work, 20)
 
 
 def test_threading_layer_has_a_name() -> None:

@@ -116,6 +116,12 @@ def test_constant_columns_become_zero(form: str, dtype: np.dtype, gen: Any) -> N
         assert op.fro2() <= A.size * noise**2
 
 
+@pytest.mark.parametrize("form", sorted(OPERATOR_FORMS))
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_centred_operator(form: str, dtype: np.dtype, gen: np.random.Generator) -> None:
+    assert_centred(random_array(gen, (30, 7), dtype) + 1, form, 0)
+
+
 @pytest.mark.parametrize("form", ENTRY_FORMS)
 def test_dominating_means_do_not_cancel(form: str, gen: np.random.Generator) -> None:
     """The squared norm is right although it is 1e-14 of the part that the means carry."""

@@ -138,6 +138,15 @@ def test_large_sparse_input_uses_the_kernel_and_agrees():
         close(big, S @ X.toarray(), float)
 
 
+def test_slabs_without_entries_add_nothing():
+    import scipy.sparse as sp
+
+    X = sp.csr_array((np.ones(3), ([0, 1, 2999], [0, 1, 0])), shape=(3000, 2))
+    S = Gaussian(2000, 3000, rng=0)
+    assert S._slab_rows(3000) < 1000
+    close(S @ X, S.toarray() @ X.toarray(), float)
+
+
 def test_views_and_operators_are_sketched_through_their_products():
     A = matrix(float)
     S = SparseSign(15, 70, rng=1)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lowapprox._core.matrix import as_matrix
+from lowapprox._subspace import stopping
 from lowapprox._subspace.golub_kahan import GolubKahan
 from lowapprox._subspace.longside import KeptSide
 from lowapprox._subspace.space import Ritz
@@ -200,6 +201,17 @@ def test_driver_stops_when_told():
     assert not verdict.done
     assert [c[0] for c in calls] == sorted(c[0] for c in calls)
     assert calls[-1] == (gk.passes // 2, gk.passes, verdict.value, verdict.target)
+
+
+def test_driver_restarts_a_limited_number_of_times(monkeypatch):
+    monkeypatch.setattr(stopping, "_RESTARTS", 3)
+    gk = space(1 / np.arange(1.0, 201), block=4)
+    _, verdict, restarts = grow(
+        gk, RankRule(8, 8, 0.0, 0.0), max_dim=40, max_passes=None, report=lambda *_: False
+    )
+    assert not verdict.done
+    assert restarts == 3
+    assert gk.size <= 40
 
 
 def test_driver_ends_with_the_space():

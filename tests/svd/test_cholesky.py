@@ -404,6 +404,14 @@ def test_wrong_arguments_are_refused():
         rp_cholesky(lambda rows, cols: K[rows], 2, diag=np.ones(4))
     with pytest.raises(InputError, match="shape"):
         rp_cholesky(lambda rows, cols: 1.0, 2, diag=np.ones(4))
+    with np.errstate(over="ignore"), pytest.raises(NumericalError, match="finite sum"):
+        rp_cholesky(kernel_of(1e308 * K), 2, diag=np.full(4, 1e308))
+
+
+def test_the_diagonal_of_a_kernel_may_be_a_list():
+    K = psd(np.random.default_rng(5), 8, 8)
+    res = rp_cholesky(kernel_of(K), 3, diag=K.diagonal().tolist(), rng=0)
+    np.testing.assert_array_equal(res.F, rp_cholesky(kernel_of(K), 3, diag=K.diagonal(), rng=0).F)
 
 
 def test_same_seed_same_bits_and_result_object():

@@ -10,7 +10,7 @@ import scipy.sparse.linalg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lowapprox import InputError, InputTypeError, NumericalError
+from lowapprox import AccuracyWarning, InputError, InputTypeError, NumericalError
 from lowapprox._core.matrix import as_matrix
 from lowapprox._core.views import Scaled
 from lowapprox.svd import nystrom
@@ -184,6 +184,15 @@ def test_shift():
     assert big.info["shift"] == pytest.approx(0.3)
     assert np.linalg.eigvalsh(K - big.reconstruct())[0] > -0.3
     assert big.trace_error > res.trace_error
+
+
+def test_directions_that_rounding_made_negative_are_dropped():
+    K = psd(40, np.r_[1.0, 0.5, 0.25, np.zeros(37)])
+    with pytest.warns(AccuracyWarning, match="directions were dropped"):
+        res = nystrom(K, 20, shift=0.0, rng=3)
+    np.testing.assert_allclose(res.w, np.r_[1.0, 0.5, 0.25, np.zeros(17)], atol=1e-14)
+    np.testing.assert_allclose(res.reconstruct(), K, atol=1e-14)
+    assert orthonormality_defect(res.U) < 1e-13
 
 
 def test_zero_empty_single():
