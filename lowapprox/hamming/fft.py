@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,6 @@ class _Partition:
     size: int
     step: int
     chunks: int
-    factors: Array  # of the transforms
     places: Array  # of the pattern positions in their chunks, in order
     letters: Array
     bounds: Array  # of the positions of each chunk
@@ -77,7 +77,7 @@ class _Partition:
         step = size - pattern.span + 1 if single else half
         chunks = 1 if single else -(-pattern.span // half)
         bounds = np.searchsorted(pattern.positions, half * np.arange(chunks + 1))
-        return cls(size, step, chunks, _factors(size), pattern.positions % half, letters, bounds)
+        return cls(size, step, chunks, pattern.positions % half, letters, bounds)
 
     def counts(self, letter: int) -> Array:
         """Return how often each chunk has a letter."""
@@ -93,7 +93,7 @@ class _Partition:
 
         tiles = self.size // TILE
         spectra = _aligned((tiles, self.chunks, values.shape[0], 2 * TILE))
-        factors = self.factors.astype(np.float64)
+        _, factors = _factors(self.size)
 
         def work(chunk: int) -> None:
             inside = slice(*self.bounds[chunk : chunk + 2])
@@ -155,7 +155,7 @@ class _Correlation:
             self.groups,
             self.offsets,
             self.scale,
-            cut.factors,
+            _factors(cut.size)[0],
             self.spectra,
             *self._buffers(),
             out,
@@ -244,24 +244,33 @@ def _correlation(
     )
 
 
-def _factors(size: int) -> Array:
-    """Return the twiddle factors of a transform in order, in single precision.
+@cache
+def _factors(size: int) -> tuple[Array, Array]:
+    """Return the twiddle factors of a transform in order, in single and in double precision.
 
     For each step and each vector: three factors, real parts and imaginary parts.
     """
     parts = []
     length = size
     while length >= 16:
-        turns = np.arange(length // 4)[:, None] * (1, 2, 3) % length
+        turns = np.arange(length // 4)[:, None] * (1, 2, 3)
         if length == 16:  # these last two steps run over transposed vectors
             turns = np.repeat(turns, 16, axis=0)
-        factors = np.exp(-2j * np.pi / length * turns).reshape(-1, 16, 3)
+        factors = _roots(turns, length).reshape(-1, 16, 3)
         parts.append(np.stack([factors.real, factors.imag], axis=3).transpose(0, 2, 3, 1).ravel())
         length //= 4
-    factors = np.concatenate(parts)
-    aligned = _aligned(factors.shape)
-    aligned[...] = factors
-    return aligned
+    double = np.concatenate(parts)
+    single = _aligned(double.shape)
+    single[...] = double
+    return single, double
+
+
+def _roots(turns: Array, length: int) -> Array:
+    """Return exp(-2 pi i turns / length) from angles up to pi / 4, for a power of two."""
+    quarters, rest = np.divmod(turns + length // 8, length // 4)
+    angles = 2 * np.pi / length * (rest - length // 8)
+    powers = np.array([1, -1j, -1, 1j])[quarters % 4]
+    return (np.cos(angles) - 1j * np.sin(angles)) * powers
 
 
 def _aligned(shape: tuple[int, ...]) -> Array:
