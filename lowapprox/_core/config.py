@@ -39,7 +39,7 @@ def config_info() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "kernel threads": nb.get_num_threads(),
         "threading layer": threading_layer(),
-        "kernel cache": getattr(nb.config, "CACHE_DIR", "") or "__pycache__ beside the kernels",
+        "kernel cache": _kernel_cache(),
         "simd": ", ".join(_simd(np)) or "baseline",
         "devices": _devices(),
     }
@@ -68,6 +68,15 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _kernel_cache() -> str:
+    """Name the folder that numba chose for compiled code, by one of the kernels."""
+    from lowapprox._core.kernels_csr import gather
+
+    if not hasattr(gather, "stats"):
+        return "none, the kernels run as Python"
+    return gather.stats.cache_path or "none, no folder can be written"
 
 
 def _simd(np: Any) -> list[str]:

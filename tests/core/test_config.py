@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import types
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -27,6 +29,24 @@ def test_what_is_reported() -> None:
     assert info["blas"]
     assert info["devices"]
     assert info["kernel cache"]
+
+
+def kernel_cache(setup: str = "", **environment: str) -> str:
+    """What a process of its own says."""
+    code = f"{setup}\nfrom lowapprox._core.config import config_info"
+    code += "\nprint(config_info()['kernel cache'])"
+    env = os.environ | {"NUMBA_DISABLE_JIT": "0"} | environment
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
+    return run.stdout.strip()
+
+
+def test_the_kernel_cache_is_where_numba_writes(tmp_path: Path) -> None:
+    assert Path(kernel_cache(NUMBA_CACHE_DIR=str(tmp_path))).is_relative_to(tmp_path)
+    no_place = "from numba.core.caching import CacheImpl; CacheImpl._locator_classes = []"
+    assert kernel_cache(no_place) == "none, no folder can be written"
+    assert kernel_cache(NUMBA_DISABLE_JIT="1") == "none, the kernels run as Python"
 
 
 def test_printed_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
