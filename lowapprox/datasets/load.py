@@ -175,7 +175,7 @@ def genome() -> str:
     # Four bases to a byte, the first one lowest.
     bases = data["bases"][:, None] >> np.array([0, 2, 4, 6], dtype=np.uint8) & 3
     letters = np.frombuffer(b"ACGT", dtype=np.uint8)[bases.ravel()[: int(data["size"])]]
-    return letters.tobytes().decode("ascii")
+    return str(letters.tobytes(), "ascii")
 
 
 def _load(name: str) -> dict[str, np.ndarray[Any, Any]]:
