@@ -18,6 +18,7 @@ import lowapprox
 from lowapprox import InputError, InputTypeError, NumericalError
 from lowapprox._core.inputs import MATRICES, PRECISIONS, REFUSED, Call, registered
 from lowapprox._core.matrix import to_host
+from lowapprox._core.results import Result
 from lowapprox.svd import randomized_svd
 from tests.reference import with_spectrum
 from tests.strategies import DENSE_FORMS, FORMS, OPERATOR_FORMS, SPARSE_FORMS, bytes_of
@@ -105,6 +106,8 @@ def test_the_registry_is_true(
         assert any(type(x) is type(A) and x.device == A.device for x in found)
     if hasattr(result, "reconstruct"):
         assert np.linalg.norm(host(result.reconstruct()) - matrix) <= 1e-5
+    if isinstance(result, Result):
+        assert {"method", "seconds", "threads"} <= set(result.info)
 
 
 MATRIX_CALLS = [(p, call) for p, call in CALLS if FAMILIES[p].kinds is MATRICES]

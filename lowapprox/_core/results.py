@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any, ClassVar
 
 import numpy as np
 
-__all__ = ["Result"]
+from lowapprox._core.threads import thread_counts
+
+__all__ = ["Result", "run_info"]
 
 
 class Result:
@@ -18,6 +21,12 @@ class Result:
     def __repr__(self) -> str:
         parts = (f"{name}={_short(getattr(self, name))}" for name in self._shown)
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def run_info(start: float, method: str, **more: Any) -> dict[str, Any]:
+    """Return what every `info` says: method, seconds since `start` and threads; and more."""
+    seconds = {"total": perf_counter() - start}
+    return {"method": method, "seconds": seconds, "threads": thread_counts(), **more}
 
 
 def _short(value: Any) -> str:

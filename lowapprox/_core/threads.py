@@ -11,7 +11,14 @@ from typing import Any
 
 from lowapprox._core.checks import checked_int
 
-__all__ = ["blas_threads", "kernel_threads", "parallel_allowed", "run_blocks", "thread_limit"]
+__all__ = [
+    "blas_threads",
+    "kernel_threads",
+    "parallel_allowed",
+    "run_blocks",
+    "thread_counts",
+    "thread_limit",
+]
 
 
 @contextmanager
@@ -75,6 +82,14 @@ def kernel_threads() -> int:
     import numba as nb
 
     return int(nb.get_num_threads())
+
+
+def thread_counts() -> dict[str, int]:
+    """Return how many threads BLAS, and kernels where numba is loaded, may use now."""
+    libraries = _blas_controller(len(sys.modules)).lib_controllers
+    blas = (int(lib.num_threads) for lib in libraries if lib.user_api == "blas")
+    counts = {"blas": max(blas, default=1)}
+    return counts | {"kernels": kernel_threads()} if "numba" in sys.modules else counts
 
 
 def parallel_allowed() -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from lowapprox._core.errors import ConvergenceWarning
 from lowapprox._core.matrix import MatrixLike
+from lowapprox._core.results import run_info
 from lowapprox._core.views import Scaled, scaled
 from lowapprox.svd._methods import Factors, Task
 from lowapprox.svd.estimates import frobenius_probe, residual_map, spectral_probe
@@ -39,7 +40,7 @@ class Certificate:
 
 
 def certified(
-    task: Task, factors: Factors, certify: str, exponent: int, start: float, **how: str
+    task: Task, factors: Factors, certify: str, exponent: int, start: float, **how: Any
 ) -> dict[str, Any]:
     """Certify factors of the matrix times ``2**-exponent``, for a public function.
 
@@ -65,7 +66,7 @@ def certified(
         "converged": converged,
         "passes": factors.passes + certificate.passes,
         "matvecs": factors.matvecs + certificate.matvecs,
-        "info": {**factors.info, **how, "exponent": exponent, "seconds": seconds},
+        "info": run_info(start, **how, **factors.info, exponent=exponent, seconds=seconds),
         "norm": "spectral" if task.norm == "spectral" else "fro",
         "fro_norm": scaled(certificate.fro_norm, exponent),
         "error_bound": None if bound is None else scaled(bound, exponent),
@@ -73,7 +74,7 @@ def certified(
     }
 
 
-def nothing(op: MatrixLike, request: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+def nothing(op: MatrixLike, request: Mapping[str, Any], start: float) -> tuple[int, dict[str, Any]]:
     """Return the number of triplets of an empty or zero matrix, and what `certified` returns."""
     k = min(*op.shape, 1 if request["rank"] is None else request["rank"])
     return k, {
@@ -84,7 +85,7 @@ def nothing(op: MatrixLike, request: Mapping[str, Any]) -> tuple[int, dict[str, 
         "converged": True,
         "passes": 0,
         "matvecs": 0,
-        "info": {"method": "direct", "why": "zero or empty"},
+        "info": run_info(start, "direct", why="zero or empty"),
         "norm": "spectral" if request["norm"] == "spectral" else "fro",
         "fro_norm": 0.0,
     }

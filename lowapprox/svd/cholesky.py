@@ -12,7 +12,7 @@ import numpy as np
 from lowapprox._core.checks import checked_int, checked_rank, checked_tol
 from lowapprox._core.errors import InputError, InputTypeError, NumericalError
 from lowapprox._core.matrix import MatrixView, as_matrix, set_rows
-from lowapprox._core.results import Result
+from lowapprox._core.results import Result, run_info
 from lowapprox._core.rng import as_generator
 from lowapprox._core.typing import Array, MatrixInput, RNGInput
 from lowapprox.svd.entries import PSDEntries, dense_entries, kernel_entries, sparse_entries
@@ -161,6 +161,7 @@ def rp_cholesky(
     >>> res.F.shape, res.trace_error < 1e-6 * res.trace
     ((500, 10), True)
     """
+    start = perf_counter()
     entries = _entries(A_or_kernel, diag)
     rank = checked_rank(rank, (entries.n, entries.n))
     block = None if block is None else checked_int(block, "block", 1)
@@ -178,13 +179,14 @@ def rp_cholesky(
         residual_diagonal=work.diagonal,
         converged=converged,
         iterations=work.iterations,
-        info={
-            "method": "plain" if block == 1 else "accelerated",
-            "reason": reason,
-            "proposals": work.proposals,
-            "entries": work.entries_read,
-            "seconds": work.seconds,
-        },
+        info=run_info(
+            start,
+            "plain" if block == 1 else "accelerated",
+            reason=reason,
+            proposals=work.proposals,
+            entries=work.entries_read,
+            seconds=work.seconds,
+        ),
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from lowapprox._core.matrix import MatrixLike
+from lowapprox._core.results import run_info
 from lowapprox._core.rng import standard_normal
 from lowapprox._core.typing import Array
 from lowapprox._core.views import normalize, scaled
@@ -59,6 +61,7 @@ class Selection:
     """
 
     def __init__(self, A: MatrixLike, tol: float | None, gen: np.random.Generator) -> None:
+        self.start = perf_counter()
         op, self.exponent, fro2 = normalize(A) if min(A.shape) else (A, 0, 0.0)
         self.op, self.tol, self.gen = op, tol, gen
         self.exact = fro2 is not None  # the norm is known, and with it errors that are not tiny
@@ -209,12 +212,13 @@ class Selection:
 
     def info(self) -> dict[str, Any]:
         """Tell what was done."""
-        return {
-            "method": "pivoted Gaussian sketch",
-            "rounds": self.rounds,
-            "sketch_size": self.sketched,
-            "tol": self.tol,
-        }
+        return run_info(
+            self.start,
+            "pivoted Gaussian sketch",
+            rounds=self.rounds,
+            sketch_size=self.sketched,
+            tol=self.tol,
+        )
 
     def panel(self, indices: Small) -> Array:
         """Return columns, of which the first ones have been read already."""

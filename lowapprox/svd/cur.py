@@ -53,8 +53,8 @@ class CURResult(Result):
         Products with `A` or its adjoint.
     matvecs : int
         Columns in these products.
-    info : dict
-        Method, size of the sketch, rounds.
+    info : Mapping
+        Method, size of the sketch, rounds, seconds, threads.
     """
 
     C: Array

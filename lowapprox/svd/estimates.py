@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from lowapprox._core.checks import check_home, checked_choice, checked_int
 from lowapprox._core.errors import InputError
 from lowapprox._core.matrix import MatrixLike, as_matrix
-from lowapprox._core.results import Result
+from lowapprox._core.results import Result, run_info
 from lowapprox._core.rng import as_generator, standard_normal
 from lowapprox._core.typing import Array, MatrixInput
 from lowapprox._core.views import Centred, normalize
@@ -50,6 +51,8 @@ class ErrorEstimate(Result):
         Always True: the estimate needs no iteration.
     passes : int
         Passes over the matrix.
+    info : Mapping
+        Method, seconds, threads.
     """
 
     value: float
@@ -59,6 +62,7 @@ class ErrorEstimate(Result):
     probes: int
     converged: bool = True
     passes: int = 1
+    info: Mapping[str, Any] = field(default_factory=dict, compare=False)
     _shown: ClassVar[tuple[str, ...]] = ("value", "lower", "upper", "norm", "probes")
 
 
@@ -125,6 +129,7 @@ def estimate_error(
     >>> estimate.lower <= true <= estimate.upper
     True
     """
+    start = perf_counter()
     norm = checked_choice(norm, "norm", ("fro", "spectral"))
     probes = checked_int(probes, "probes", 2)
     op, exponent, _ = normalize(as_matrix(A))
@@ -152,7 +157,8 @@ def estimate_error(
         bounds = spectral_probe(op, forward, backward, probes, gen)
         value, lower, upper, passes = bounds.lower, bounds.lower, bounds.upper, 2
     value, lower, upper = (float(np.ldexp(x, exponent)) for x in (value, lower, upper))
-    return ErrorEstimate(value, lower, upper, norm, probes, passes=passes)
+    info = run_info(start, "Gaussian probes")
+    return ErrorEstimate(value, lower, upper, norm, probes, passes=passes, info=info)
 
 
 def residual_map(

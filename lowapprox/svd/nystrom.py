@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from lowapprox._core.checks import check_home, checked_rank
 from lowapprox._core.errors import InputError, InputTypeError, NumericalError
 from lowapprox._core.matrix import MatrixLike, to_host
-from lowapprox._core.results import Result
+from lowapprox._core.results import Result, run_info
 from lowapprox._core.rng import as_generator, standard_normal
 from lowapprox._core.typing import Array, MatrixInput, RNGInput
 from lowapprox._core.views import normalize
@@ -59,7 +60,7 @@ class NystromResult(Result):
     matvecs : int
         Columns multiplied by `A`.
     info : Mapping
-        Sketch size and shift.
+        Sketch size, shift, seconds, threads.
     """
 
     U: Array
@@ -216,11 +217,12 @@ def nystrom(
     >>> res.U.shape, bool(np.allclose(res.reconstruct(), B @ B.T))
     ((100, 5), True)
     """
+    start = perf_counter()
     op = square(A)
     rank = checked_rank(rank, op.shape)
     amount = None if shift == "auto" else _checked_mu(shift, "shift")
     gen = as_generator(rng)
-    return _Sketch(op, rank, gen).finish(rank, amount)
+    return _Sketch(op, rank, gen).finish(rank, amount, start)
 
 
 class _Sketch:
@@ -243,7 +245,7 @@ class _Sketch:
         self.Y, self.AW = product[: self.size, :], product[self.size :, :]
         self.matvecs = self.size + probes
 
-    def finish(self, rank: int, shift: float | None) -> NystromResult:
+    def finish(self, rank: int, shift: float | None, start: float) -> NystromResult:
         op, exponent = self.op, self.exponent
         gram = double(op.to_numpy(self.Y @ adjoint(self.Y)))
         top = float(np.sqrt(np.linalg.norm(gram, 2))) if gram.size else 0.0  # |A G|
@@ -265,11 +267,9 @@ class _Sketch:
             converged=met,
             passes=1,
             matvecs=self.matvecs,
-            info={
-                "method": "nystrom",
-                "sketch_size": self.size,
-                "shift": math.ldexp(shift, exponent),
-            },
+            info=run_info(
+                start, "nystrom", sketch_size=self.size, shift=math.ldexp(shift, exponent)
+            ),
         )
 
     def _error(

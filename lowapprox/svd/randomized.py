@@ -165,7 +165,7 @@ def randomized_svd(
             raise InputError("`A` must contain finite numbers with finite sums of columns")
         fro2 = None if fro2 is None else op.fro2()
     if 0 in op.shape or fro2 == 0.0:
-        k, shared = nothing(op, request)
+        k, shared = nothing(op, request, start)
         U, Vh = (op.from_numpy(x) for x in (np.eye(op.shape[0], k), np.eye(k, op.shape[1])))
         return SVDResult(U, op.from_numpy(np.zeros(k), real=True), Vh, mean, **shared)
     wide = op.shape[0] < op.shape[1]

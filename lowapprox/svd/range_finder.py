@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from lowapprox._core.checks import checked_int, checked_rank, checked_tol
 from lowapprox._core.errors import ConvergenceWarning
 from lowapprox._core.matrix import MatrixLike, as_matrix
-from lowapprox._core.results import Result
+from lowapprox._core.results import Result, run_info
 from lowapprox._core.rng import as_generator, standard_normal
 from lowapprox._core.typing import Array, MatrixInput
 from lowapprox._core.views import normalize
@@ -46,6 +47,7 @@ class RangeResult(Result):
     passes, matvecs : int
         Passes over the matrix, and columns multiplied by it or its adjoint.
     info : Mapping
+        Estimate of the norm of the matrix, vectors in a block, seconds, threads.
     """
 
     Q: Array
@@ -119,17 +121,20 @@ def range_finder(
     >>> result.Q.shape, result.error < 1e-12
     ((6, 1), True)
     """
-    op, exponent, fro2 = normalize(as_matrix(A))
+    start = perf_counter()
+    op = as_matrix(A)
     m, n = op.shape
     limit = min(m, n)
     size = checked_rank(size, op.shape, "size")
     passes = checked_int(passes, "passes", 1)
     goal = None if tol is None else checked_tol(tol)
     gen = as_generator(rng)
+    op, exponent, fro2 = normalize(op)
     basis = Basis(op, m, size)
     if size == 0 or fro2 == 0.0:
         Q = op.from_numpy(np.eye(m, size))
-        return RangeResult(Q, 0.0, "exact", True, 0, 0, {"norm": 0.0})
+        info = run_info(start, "zero or empty", norm=0.0)
+        return RangeResult(Q, 0.0, "exact", True, 0, 0, info)
     probes = op.from_numpy(standard_normal(gen, (n, _PROBES), op.dtype))
     left = op.mat(probes).T  # rows: what the basis has not captured of the probes
     norm = _norm(op, left)
@@ -161,7 +166,7 @@ def range_finder(
         converged=met,
         passes=used,
         matvecs=passes * basis.size + _PROBES,
-        info={"norm": float(np.ldexp(norm, exponent)), "block": step},
+        info=run_info(start, "power", norm=float(np.ldexp(norm, exponent)), block=step),
     )
 
 

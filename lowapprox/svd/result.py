@@ -72,7 +72,7 @@ class SVDResult(Factorization):
     matvecs : int
         Columns multiplied by `A` or its adjoint.
     info : Mapping
-        Method and why it was chosen, dimensions, timings.
+        Method and why it was chosen, dimensions, seconds of the phases, threads.
     norm : {"fro", "spectral"}
         The norm of `error`.
     fro_norm : float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from time import perf_counter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from lowapprox._core.checks import checked_int
 from lowapprox._core.errors import ConvergenceWarning, InputError, InputTypeError
 from lowapprox._core.matrix import MatrixLike, as_matrix
+from lowapprox._core.results import run_info
 from lowapprox._core.rng import as_generator, draw_key
 from lowapprox._core.typing import MatrixInput, RNGInput
 from lowapprox._core.views import normalize, scaled
@@ -325,6 +327,7 @@ class StreamingSVD:
 
     def _solve(self, *, last: bool = False) -> SVDResult:
         """Compute the result without a warning; the `last` time rows are freed as they are read."""
+        start = perf_counter()
         dtype = np.dtype(np.float64) if self._dtype is None else self._dtype
         m, n = self.n_rows, self.n_cols
         k = min(self.rank, m, n)
@@ -367,12 +370,13 @@ class StreamingSVD:
             converged=error < norm or norm == 0.0,
             passes=1,
             matvecs=2 * self._corange.shape[0] + self._core.shape[0] + _PROBES,
-            info={
-                "method": "three sketches",
-                "sketch_size": self._corange.shape[0],
-                "core_size": self._core.shape[0],
-                "fro_norm_kind": "estimate" if self._norm is None else "exact",
-            },
+            info=run_info(
+                start,
+                "three sketches",
+                sketch_size=self._corange.shape[0],
+                core_size=self._core.shape[0],
+                fro_norm_kind="estimate" if self._norm is None else "exact",
+            ),
             fro_norm=norm,
         )
 
