@@ -202,8 +202,6 @@ def randomized_eigh(
     request = checked_request(op.shape, rank, tol, norm, accuracy, oversample, passes)
     method = checked_choice(method, "method", _METHODS)
     certify = checked_choice(certify, "certify", CERTIFICATES)
-    if method != "direct":
-        op = op.with_kernels()
     op, exponent, fro2 = normalize(op)
     if 0 in op.shape or fro2 == 0.0:
         k, shared = nothing(op, request, start)
@@ -252,7 +250,7 @@ def _krylov(task: Task) -> Factors:
     expected = min(n, max(4 * task.cap, task.cap + 10 * width, 2 * task.cap + 64))
     if task.rank is None:
         expected = min(n, 16 * width)
-    # Kernels and a threaded BLAS would fight for the cores between the products.
+    # Kernels and a threaded BLAS would fight for the cores between the sparse products.
     with blas_threads(1) if op.compiled else nullcontext():
         space = Lanczos(op, width, task.gen, expected)
         ritz, verdict, restarts = grow(
