@@ -17,7 +17,9 @@ SAFE_FASTMATH = frozenset({"reassoc", "contract", "nsz"})
 prange = nb.prange
 
 
-def kernel(*, parallel: bool = False, reorder: bool = False) -> Callable[[F], F]:
+def kernel(
+    *, parallel: bool = False, reorder: bool = False, inline: bool = False
+) -> Callable[[F], F]:
     """Compile a loop with the project's flags.
 
     Parameters
@@ -26,6 +28,9 @@ def kernel(*, parallel: bool = False, reorder: bool = False) -> Callable[[F], F]
         Run `prange` loops on the numba threads.
     reorder : bool
         Allow the compiler to reorder floating-point sums.
+    inline : bool
+        Make it a part of every kernel that calls it, whatever its size: vectors are handed over
+        in registers.
 
     Notes
     -----
@@ -35,6 +40,7 @@ def kernel(*, parallel: bool = False, reorder: bool = False) -> Callable[[F], F]
     opts: dict[str, Any] = {
         "nogil": True,
         "parallel": parallel,
+        "forceinline": inline,
         "error_model": "numpy",
         "fastmath": set(SAFE_FASTMATH) if reorder else False,
     }

@@ -9,8 +9,8 @@ from lowapprox.hamming.alphabet import Alphabet, Pattern
 
 __all__ = ["BitsCounter"]
 
-_COLUMN = 512  # shifts in a vector
-_BLOCK = 16 * _COLUMN  # shifts whose counters are kept at a time
+_COLUMN = 1024
+_BLOCK = 8 * _COLUMN  # shifts whose counters are kept at a time
 _CHUNK = 1 << 14  # pattern positions whose rows are kept at a time, at most
 _ROWS = 1 << 20  # bytes of rows that stay in the second cache
 _ONE_ROW = 40  # letters: beyond, two digits with a row for each value are faster
@@ -36,31 +36,24 @@ class BitsCounter:
         letters, index = _distinct(pattern.letters, alphabet.kinds)
         if digits is None:
             digits = _digits(letters.size, alphabet)
-        self._digits, highest = (0,) * digits, np.iinfo(alphabet.dtype).max
-        values: list[Array] = []  # of the digit, for each bitmap
-        firsts, bitmaps = [0], []
+        self._digits, highest = (0,) * digits, int(np.iinfo(alphabet.dtype).max)
+        tests: list[list[tuple[int, int, int]]] = []  # for each bitmap: shift, mask and value
+        bitmaps = []
         if digits == 1:
-            shifts, mask = np.zeros(1, dtype=np.int64), 0
-            values = [alphabet.codes_of(x) for x in letters]
+            tests = [[(0, highest, x) for x in alphabet.codes_of(letter)] for letter in letters]
             bitmaps = [index]
-            firsts.append(letters.size)
         else:
             width = -(-max(int(letters[-1]).bit_length(), 1) // digits)
-            shifts, mask = width * np.arange(digits), (1 << width) - 1
-            for shift in shifts:
-                digit, which = _distinct(letters >> shift & mask, mask + 1)
-                bitmaps.append(firsts[-1] + which[index])
-                values += np.split(digit, digit.size)
-                firsts.append(len(values))
-        self._tests = (
-            shifts,
-            # The last digit is all that remains, so that it tells codes beyond the letters apart.
-            np.append([mask] * (digits - 1), highest).astype(alphabet.dtype),
-            np.array(firsts),
-            np.concatenate(values).astype(alphabet.dtype),
-            np.cumsum([0, *map(len, values)]),
-            np.array([alphabet.wild] * alphabet.wild_in_text, dtype=alphabet.dtype),
-        )
+            wild = [(0, highest, alphabet.wild)] * alphabet.wild_in_text
+            for shift in range(0, digits * width, width):
+                # The last digit is all that remains, so codes beyond the letters stay apart.
+                mask = (1 << width) - 1 if shift < (digits - 1) * width else highest
+                digit, which = _distinct(letters >> shift & mask, 1 << width)
+                bitmaps.append(len(tests) + which[index])
+                tests += [[(shift, mask, x), *wild] for x in digit]
+        flat = np.array([test for some in tests for test in some], dtype=np.int64)
+        masks, values = flat[:, 1:].T.astype(alphabet.dtype)
+        self._tests = flat[:, 0], masks, values, np.cumsum([0, *map(len, tests)])
         self._prepare(np.stack(bitmaps, axis=1))
 
     def _prepare(self, bitmaps: Array) -> None:
@@ -103,10 +96,10 @@ class BitsCounter:
         levels = -(-size.bit_length() // 4)
         columns = min(-(-out.size // _COLUMN), _BLOCK // _COLUMN)
         rows = int(np.diff(self._chunks[:, 2]).max()) + 1
-        words = -(-out.size // _COLUMN) * 8 + -(-self.pattern.span // 64) + 24
-        bitmaps = np.empty((int(self._tests[2][-1]), words // 8 * 8 | 8), dtype=np.uint64)
+        words = -(-out.size // _COLUMN) * (_COLUMN // 64) + -(-self.pattern.span // 64) + 24
+        bitmaps = np.empty((self._tests[-1].size - 1, words // 8 * 8 | 8), dtype=np.uint64)
         mark(codes, *self._tests, bitmaps)
-        planes = np.empty(columns * 4 * levels * 64, dtype=np.uint8)
+        planes = np.empty(columns * 4 * levels * (_COLUMN // 8), dtype=np.uint8)
         lanes = 64 // out.itemsize
         count_rows(
             bitmaps,
@@ -117,9 +110,9 @@ class BitsCounter:
             np.empty((rows, self._row_words), dtype=np.uint64),
             planes,
             planes.view(f"u{lanes // 8}"),
-            np.empty((levels + 1) * 16 * 64, dtype=np.uint8),
+            np.empty((levels + 1) * 16 * (_COLUMN // 8), dtype=np.uint8),
             np.empty(levels + 1, dtype=np.int64),
-            np.arange(16, dtype=np.int32) * 64,
+            np.arange(16, dtype=np.int32) * (_COLUMN // 8),
             size.bit_length(),
             (0,) * lanes,
             out,

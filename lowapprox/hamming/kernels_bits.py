@@ -19,11 +19,13 @@ import numpy as np
 
 from lowapprox._core.jit import kernel
 from lowapprox._core.simd import (
+    vadd,
     vand,
     veq,
     vfill,
     vfunnel,
     vload,
+    vor,
     vshr,
     vstore,
     vsub,
@@ -33,78 +35,51 @@ from lowapprox._core.simd import (
 
 __all__ = ["COLUMN", "count_rows", "mark"]
 
-COLUMN = 512  # shifts that are counted at a time
+COLUMN = 1024  # shifts that are counted at a time
 
 _BYTES = (0,) * (COLUMN // 8)
-_WORDS = (0,) * (COLUMN // 64)
+_WORDS = (0,) * 8
 _CODES = (0,) * 64
+_NEAR = 1 << 14  # codes that stay in the nearest cache
+
+
+@kernel(inline=True)
+def _found(codes: Any, at: int, shift: int, mask: Any, value: Any) -> Any:
+    digit = vand(vshr(vload(codes, at, _CODES), shift), vfill(mask, _CODES))
+    return veq(digit, vfill(value, _CODES))
 
 
 @kernel()
-def _mark_word(
-    codes: Any,
-    at: int,
-    keep: Any,
-    shifts: Any,
-    masks: Any,
-    firsts: Any,
-    values: Any,
-    bounds: Any,
-    wild: Any,
-    word: int,
-    bitmaps: Any,
-) -> None:
-    found = vload(codes, at, _CODES)
-    always = np.uint64(0)
-    for x in wild:
-        always |= veq(found, vfill(x, _CODES))
-    for d in range(shifts.size):
-        digit = vand(vshr(found, shifts[d]), vfill(masks[d], _CODES))
-        for row in range(firsts[d], firsts[d + 1]):
-            bits = always
-            for v in range(bounds[row], bounds[row + 1]):
-                bits |= veq(digit, vfill(values[v], _CODES))
-            bitmaps[row, word] = bits & keep
-
-
-@kernel()
-def mark(
-    codes: Any,
-    shifts: Any,
-    masks: Any,
-    firsts: Any,
-    values: Any,
-    bounds: Any,
-    wild: Any,
-    bitmaps: Any,
-) -> None:
+def mark(codes: Any, shifts: Any, masks: Any, values: Any, bounds: Any, bitmaps: Any) -> None:
     """Write the bitmaps of the codes.
 
-    Row r of digit d has the codes with ``code >> shifts[d] & masks[d]`` in
-    ``values[bounds[r] : bounds[r + 1]]``, and the codes `wild`.
+    Bitmap b has the codes with ``code >> shifts[v] & masks[v] == values[v]`` for some v between
+    ``bounds[b]`` and ``bounds[b + 1]``.
     """
     whole = codes.size // 64
-    for word in range(whole):
-        _mark_word(
-            codes,
-            64 * word,
-            ~np.uint64(0),
-            shifts,
-            masks,
-            firsts,
-            values,
-            bounds,
-            wild,
-            word,
-            bitmaps,
-        )
+    tail = np.zeros(64, codes.dtype)
+    tail[: codes.size % 64] = codes[64 * whole :]
+    keep = (np.uint64(1) << np.uint64(codes.size % 64)) - np.uint64(1)
     bitmaps[:, whole:] = 0
-    rest = codes.size % 64
-    if rest:
-        tail = np.zeros(64, codes.dtype)
-        tail[:rest] = codes[64 * whole :]
-        keep = (np.uint64(1) << np.uint64(rest)) - np.uint64(1)
-        _mark_word(tail, 0, keep, shifts, masks, firsts, values, bounds, wild, whole, bitmaps)
+    for start in range(0, whole, _NEAR // 64):
+        stop = min(start + _NEAR // 64, whole)
+        for b in range(bitmaps.shape[0]):
+            bitmap, first = bitmaps[b], bounds[b]
+            shift, mask, value = shifts[first], masks[first], values[first]
+            if shift == 0:
+                for word in range(start, stop):
+                    bitmap[word] = _found(codes, 64 * word, 0, mask, value)
+            else:
+                for word in range(start, stop):
+                    bitmap[word] = _found(codes, 64 * word, shift, mask, value)
+            for v in range(first + 1, bounds[b + 1]):
+                shift, mask, value = shifts[v], masks[v], values[v]
+                for word in range(start, stop):
+                    bitmap[word] |= _found(codes, 64 * word, shift, mask, value)
+    for b in range(bitmaps.shape[0]):
+        for v in range(bounds[b], bounds[b + 1]):
+            found = _found(tail, 0, shifts[v], masks[v], values[v])
+            bitmaps[b, whole] |= found & keep
 
 
 @kernel()
@@ -115,22 +90,21 @@ def _shift(bitmap: Any, first: int, count: int, bits: int, row: Any) -> None:
         vstore(row, w, vfunnel(v, vload(bitmap, first + w + 1, _WORDS), bits))
 
 
-@kernel()
+@kernel(inline=True)
 def _add(a: Any, b: Any, c: Any) -> Any:
     """Add three bits in each lane: the sum modulo two, and the carry."""
-    ab = vxor(a, b)
-    return vxor(ab, c), vxor(a, vand(ab, vxor(a, c)))
+    return vxor(vxor(a, b), c), vor(vand(a, b), vand(vor(a, b), c))
 
 
-@kernel()
+@kernel(inline=True)
 def _row(rows: Any, offsets: Any, i: int, base: int, digits: Any) -> Any:
-    row = vload(rows, base + offsets[len(digits) * i], _BYTES)
+    row = vload(rows, base + offsets[np.uint64(len(digits) * i)], _BYTES)
     for d in range(1, len(digits)):
-        row = vand(row, vload(rows, base + offsets[len(digits) * i + d], _BYTES))
+        row = vand(row, vload(rows, base + offsets[np.uint64(len(digits) * i + d)], _BYTES))
     return row
 
 
-@kernel()
+@kernel(inline=True)
 def _add_eight(
     rows: Any, offsets: Any, i: int, base: int, digits: Any, p0: Any, p1: Any, p2: Any
 ) -> Any:
@@ -151,7 +125,7 @@ def _add_eight(
     return p0, p1, p2, carry
 
 
-@kernel()
+@kernel(inline=True)
 def _add_sixteen(
     rows: Any, offsets: Any, i: int, base: int, digits: Any, p0: Any, p1: Any, p2: Any, p3: Any
 ) -> Any:
@@ -161,7 +135,7 @@ def _add_sixteen(
     return p0, p1, p2, p3, carry
 
 
-@kernel()
+@kernel(inline=True)
 def _settle(least: int, waiting: Any, carries: Any, steps: Any, planes: Any, place: int) -> None:
     """Add carries to the planes, in each level where at least `least` of them wait.
 
@@ -234,11 +208,11 @@ def _subtract(planes: Any, levels: int, used: int, lanes: Any, out: Any) -> None
     whole = out.size - out.size % w
     for i in range(0, whole, w):
         place = i // COLUMN * 4 * levels * per_plane + i % COLUMN // w
-        total = vload(out, i, lanes)
+        total, weight = vload(out, i, lanes), vfill(out.dtype.type(1), lanes)
         for p in range(used):
-            weight = vfill(out.dtype.type(1 << p), lanes)
             bits = planes[place + p * per_plane]
             total = vsub(total, vwhere(bits, weight, vfill(zero, lanes)))
+            weight = vadd(weight, weight)
         vstore(out, i, total)
     place = whole // COLUMN * 4 * levels * per_plane + whole % COLUMN // w
     for i in range(whole, out.size):
