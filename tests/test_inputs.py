@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -49,7 +50,8 @@ def _dask(A: np.ndarray, folder: Path) -> Any:
     return pytest.importorskip("dask.array").from_array(A, chunks=(16, 16))
 
 
-# Ways to hand over a matrix as each kind. A family with kinds of its own adds them.
+# Ways to hand over a matrix as each kind. A family with kinds of its own has functions for them, of
+# the same arguments, as EXAMPLES in `tests/<family>/input_kinds.py`.
 EXAMPLES: dict[str, list[Callable[[np.ndarray, Path], Any]]] = {
     "numpy": [lambda A, _: A, lambda A, _: A.tolist()],
     "memmap": [_memmap],
@@ -58,6 +60,10 @@ EXAMPLES: dict[str, list[Callable[[np.ndarray, Path], Any]]] = {
     "operator": [lambda A, _: FORMS["vector operator"](A)],
     "dask": [_dask],
 }
+for family in FAMILIES:
+    module = family.replace("lowapprox", "tests") + ".input_kinds"
+    if importlib.util.find_spec(module):
+        EXAMPLES |= importlib.import_module(module).EXAMPLES
 CASES = [
     pytest.param(package, call, kind, make, id=f"{call.code}-{kind}-{i}")
     for package, call in CALLS
