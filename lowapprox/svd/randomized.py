@@ -131,7 +131,8 @@ def randomized_svd(
 
     "single_pass" keeps sketches; their memory and the bound of the error are those of
     `StreamingSVD`. It returns `rank` triplets also with `tol`, and the estimated error decides on
-    ``converged``. With `center` the rows are read once before, for the means.
+    ``converged``; in the spectral norm it is that of the Frobenius norm, which is no less. With
+    `center` the rows are read once before, for the means.
 
     References
     ----------

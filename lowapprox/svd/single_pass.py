@@ -51,6 +51,7 @@ def single_pass(task: Task) -> Factors:
         passes=1,
         matvecs=out.matvecs,
         info={key: out.info[key] for key in ("sketch_size", "core_size")},
+        next_value=scaled(error, -exponent),  # no less than the spectral error, without a pass
         error=scaled(error, -exponent),
         error_kind=out.error_kind,
         exponent=exponent,

@@ -127,6 +127,17 @@ def test_tolerances_are_judged_by_the_estimate(norm):
     assert not missed.converged
 
 
+def test_the_spectral_error_costs_no_pass():
+    A = geometric((90, 40))
+    result, plain = one_pass(A, norm="spectral"), one_pass(A)
+    assert (result.passes, result.norm, result.error_kind) == (1, "spectral", "estimate")
+    assert result.error == plain.error
+    assert result.error >= error(A, product(*result), "spectral")
+    probed = one_pass(A, norm="spectral", certify="probe")
+    assert probed.passes == 3
+    assert probed.error_bound >= error(A, product(*result), "spectral")
+
+
 def test_a_flat_spectrum_is_admitted():
     A = np.random.default_rng(0).standard_normal((400, 300))
     with pytest.warns(ConvergenceWarning, match="criterion was not met"):
