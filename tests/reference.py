@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from lowapprox._core.matrix import to_host
+
 
 def random_array(gen: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Gaussian entries, with an imaginary part for complex dtypes."""
@@ -14,6 +16,16 @@ def random_array(gen: np.random.Generator, shape: tuple[int, ...], dtype: Any) -
     if dtype.kind == "c":
         x = x + 1j * gen.standard_normal(shape)
     return x.astype(dtype)
+
+
+def host(x: Any) -> np.ndarray:
+    """An array of any namespace and device, or a sparse one, as a NumPy array."""
+    return x.toarray() if hasattr(x, "toarray") else to_host(x)
+
+
+def eps(A: np.ndarray) -> float:
+    """Machine epsilon of the precision of an array."""
+    return float(np.finfo(A.dtype).eps)
 
 
 def orthonormal(gen: np.random.Generator, m: int, k: int, dtype: Any = float) -> np.ndarray:

@@ -18,10 +18,9 @@ import pytest
 import lowapprox
 from lowapprox import InputError, InputTypeError, NumericalError
 from lowapprox._core.inputs import MATRICES, PRECISIONS, REFUSED, Call, registered
-from lowapprox._core.matrix import to_host
 from lowapprox._core.results import Result
 from lowapprox.svd import randomized_svd
-from tests.reference import with_spectrum
+from tests.reference import host, with_spectrum
 from tests.strategies import DENSE_FORMS, FORMS, OPERATOR_FORMS, SPARSE_FORMS, bytes_of
 
 N = 40
@@ -76,10 +75,6 @@ def arrays(result: Any) -> list[Any]:
     """All arrays in a result."""
     parts = [getattr(result, f.name) for f in fields(result)] if is_dataclass(result) else [result]
     return [x for x in parts if hasattr(x, "shape") and hasattr(x, "dtype")]
-
-
-def host(x: Any) -> np.ndarray:
-    return x.toarray() if hasattr(x, "toarray") else to_host(x)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lowapprox import ConvergenceWarning
 from lowapprox.svd import CURResult, cur
-from tests.reference import error, tail, with_spectrum
+from tests.reference import eps, error, host, tail, with_spectrum
 from tests.strategies import (
     DOUBLE_DTYPES,
     FORMS,
@@ -23,14 +23,6 @@ from tests.strategies import (
     seeds,
     spectral_matrices,
 )
-
-
-def host(x: Any) -> np.ndarray:
-    return x.toarray() if scipy.sparse.issparse(x) else np.asarray(x)
-
-
-def eps(A: np.ndarray) -> float:
-    return float(np.finfo(A.dtype).eps)
 
 
 def floor(A: np.ndarray) -> float:

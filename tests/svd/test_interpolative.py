@@ -16,7 +16,7 @@ from lowapprox import (
 )
 from lowapprox.svd import InterpolativeResult, interpolative
 from lowapprox.svd import columns as engine
-from tests.reference import error, tail, with_spectrum
+from tests.reference import eps, error, host, tail, with_spectrum
 from tests.strategies import (
     DOUBLE_DTYPES,
     FORMS,
@@ -27,14 +27,6 @@ from tests.strategies import (
     seeds,
     spectral_matrices,
 )
-
-
-def host(x: Any) -> np.ndarray:
-    return x.toarray() if scipy.sparse.issparse(x) else np.asarray(x)
-
-
-def eps(A: np.ndarray) -> float:
-    return float(np.finfo(A.dtype).eps)
 
 
 def rounding(A: np.ndarray) -> float:

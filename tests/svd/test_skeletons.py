@@ -14,7 +14,7 @@ from lowapprox import ConvergenceWarning, InputError, InputTypeError, NumericalE
 from lowapprox._core.matrix import as_matrix
 from lowapprox._core.views import Centred, Scaled
 from lowapprox.svd import cur, interpolative
-from tests.reference import CountedOperator, error, with_spectrum
+from tests.reference import CountedOperator, error, host, with_spectrum
 from tests.strategies import FORMS, SPECTRA
 
 Decompose = Callable[..., Any]
@@ -28,10 +28,6 @@ all_kinds = pytest.mark.parametrize("decompose", KINDS.values(), ids=KINDS.keys(
 
 def size(result: Any) -> int:
     return int(getattr(result, "indices", getattr(result, "col_indices", None)).shape[0])
-
-
-def host(x: Any) -> np.ndarray:
-    return x.toarray() if scipy.sparse.issparse(x) else np.asarray(x)
 
 
 @pytest.fixture

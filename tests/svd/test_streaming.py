@@ -15,13 +15,7 @@ from lowapprox import ConvergenceWarning, InputError, InputTypeError, NumericalE
 from lowapprox._core.threads import blas_threads
 from lowapprox.svd import StreamingSVD, SVDResult
 from lowapprox.svd import streaming as module
-from tests.reference import (
-    error,
-    orthonormality_defect,
-    random_array,
-    tail,
-    with_spectrum,
-)
+from tests.reference import eps, error, orthonormality_defect, random_array, tail, with_spectrum
 from tests.strategies import (
     DENSE_FORMS,
     DOUBLE_DTYPES,
@@ -44,10 +38,6 @@ def one_blas_thread() -> Iterator[None]:
     """Hundreds of small factorizations are faster so, above all on a busy machine."""
     with blas_threads(1):
         yield
-
-
-def eps(A: np.ndarray) -> float:
-    return float(np.finfo(A.dtype).eps)
 
 
 def norm(A: np.ndarray) -> float:
