@@ -77,6 +77,23 @@ def test_a_small_dense_svd_needs_no_numba() -> None:
     assert run(textwrap.dedent(code) + LOADED.format(names=names)) == []
 
 
+def test_numba_is_loaded_for_large_dense_matrices_alone() -> None:
+    """By size and dtype: what ran before in the process has no say in it."""
+    code = """
+    import json, sys
+    import numpy as np, lowapprox
+    from lowapprox._core.dense import KERNEL_ENTRIES
+    m = KERNEL_ENTRIES // 64
+    A = np.random.default_rng(0).standard_normal((m, 64))
+    loaded = []
+    for B in (A[:-1], A.astype(complex), A):
+        lowapprox.randomized_svd(B, 2, method="krylov", rng=0)
+        loaded.append("numba" in sys.modules)
+    print(json.dumps(loaded))
+    """
+    assert run(code) == [False, False, True]
+
+
 SPARSE = """
 import json, sys
 import numpy as np, scipy.sparse, lowapprox

@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
+from lowapprox._core.panels import aligned_empty, packed, panel_cuts
 from lowapprox._core.typing import Array
 
 __all__ = ["KERNEL_ENTRIES", "KernelProducts", "SciPyProducts", "csr_products"]
 
 KERNEL_ENTRIES = 1 << 20  # matrices with fewer entries never load numba
 
-_LINE = 64  # bytes of a cache line
 _MIN_COLUMNS = 3
 _ROW_RANGES = 32
 _MAX_COLUMN_RANGES = 8  # each one reads the whole matrix
@@ -94,14 +94,14 @@ class KernelProducts(SciPyProducts):
         from lowapprox._core.threads import parallel_allowed
 
         b = X.shape[1]
-        panels = _panels(b, X.itemsize)
+        panels = panel_cuts(b, X.itemsize)
         step = sum(width for _, width in panels)
         out = aligned_empty((self.csr.shape[0], step), X.dtype)
         run, rows = (gather, self._rows[[0, -1]])
         if parallel_allowed():
             run, rows = gather_parallel, self._rows
         for start, width in panels:
-            panel = _packed(X, start, width).reshape(-1)
+            panel = packed(X, start, width).reshape(-1)
             flat = out.reshape(-1)[start:]
             run(self._indptr, self._indices, self._data, panel, (0,) * width, rows, step, flat)
         return out[:, :b]
@@ -110,7 +110,7 @@ class KernelProducts(SciPyProducts):
         if not self._suits(Y):
             return super().rmat(Y)
         b, n = Y.shape[1], self.csr.shape[1]
-        panels = _panels(b, Y.itemsize)
+        panels = panel_cuts(b, Y.itemsize)
         if len(panels) == 1:
             return self._scattered(Y, *panels[0])[:, :b]
         out = aligned_empty((n, b), Y.dtype)
@@ -158,34 +158,6 @@ class KernelProducts(SciPyProducts):
         )
 
 
-def aligned_empty(shape: tuple[int, int], dtype: Any) -> Array:
-    """Return an uninitialized C-ordered array that starts at a cache line."""
-    dtype = np.dtype(dtype)
-    size = shape[0] * shape[1] * dtype.itemsize
-    buffer = np.empty(size + _LINE, dtype=np.uint8)
-    shift = -buffer.ctypes.data % _LINE
-    return buffer[shift : shift + size].view(dtype).reshape(shape)
-
-
-def _panels(b: int, itemsize: int) -> list[tuple[int, int]]:
-    """Cut b columns into panels: first column and width, a power of two up to two cache lines."""
-    widest = 2 * _LINE // itemsize
-    starts = range(0, b, widest)
-    return [(c, min(widest, max(4, 1 << (b - c - 1).bit_length()))) for c in starts]
-
-
-def _packed(X: Array, start: int, width: int) -> Array:
-    """Return columns `start` to ``start + width`` as an aligned panel, padded with zeros."""
-    whole = X.shape[1] == width and X.flags.c_contiguous
-    if whole and X.ctypes.data % _LINE == 0:
-        return X
-    stop = min(start + width, X.shape[1])
-    panel = aligned_empty((X.shape[0], width), X.dtype)
-    panel[:, : stop - start] = X[:, start:stop]
-    panel[:, stop - start :] = 0
-    return panel
-
-
 def _rows_in_place(Y: Array, start: int, width: int) -> tuple[Array, int]:
     """Return columns as a flat array and the distance of its rows; packed only where they must."""
     step, rest = divmod(Y.strides[0], Y.itemsize)
@@ -194,7 +166,7 @@ def _rows_in_place(Y: Array, start: int, width: int) -> tuple[Array, int]:
         size = (Y.shape[0] - 1) * step + width
         columns = Y[:, start : start + width]
         return np.lib.stride_tricks.as_strided(columns, (size,), (Y.itemsize,)), step
-    return _packed(Y, start, width).reshape(-1), width
+    return packed(Y, start, width).reshape(-1), width
 
 
 def _balanced(ends: Any, parts: int) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from lowapprox._core.csr import KernelProducts, csr_products
+from lowapprox._core.dense import PanelProducts, suits_kernels
 from lowapprox._core.errors import InputError, InputTypeError, NumericalError
 from lowapprox._core.typing import Array, MatrixInput
 
@@ -40,6 +41,10 @@ class MatrixLike:
     def rmat(self, Y: Array) -> Array:
         """Return ``A^H @ Y`` for Y of shape (m, b)."""
         raise NotImplementedError
+
+    def with_kernels(self) -> MatrixLike:
+        """Return the matrix with compiled products, where it is large enough to be worth them."""
+        return self
 
     def fro2(self) -> float | None:
         """Squared Frobenius norm; None when only products are known; may be inf or NaN."""
@@ -114,6 +119,9 @@ class _NumpyDense(MatrixLike):
             return (Y.conj().T @ self.source).conj().T
         return (Y.T @ self.source).T
 
+    def with_kernels(self) -> MatrixLike:
+        return _PaneledDense(self.source) if suits_kernels(self.source) else self
+
     def row_block(self, start: int, stop: int) -> Any:
         return self.source[start:stop]
 
@@ -131,6 +139,28 @@ class _NumpyDense(MatrixLike):
 
     def entries(self) -> Array:
         return self.source
+
+
+class _PaneledDense(_NumpyDense):
+    """The same by compiled kernels, for panels of few columns."""
+
+    compiled = True
+
+    def __init__(self, A: np.ndarray[Any, Any]) -> None:
+        super().__init__(A)
+        by_rows = A.strides[1] == A.itemsize
+        self._products = products = PanelProducts(A if by_rows else A.T)
+        self._forward = products.multiply if by_rows else products.adjoint
+        self._backward = products.adjoint if by_rows else products.multiply
+
+    def mat(self, X: Array) -> Array:
+        return self._forward(X) if self._products.suits(X) else super().mat(X)
+
+    def rmat(self, Y: Array) -> Array:
+        return self._backward(Y) if self._products.suits(Y) else super().rmat(Y)
+
+    def fro2(self) -> float:
+        return self._products.fro2()
 
 
 class _ConvertedDense(MatrixLike):

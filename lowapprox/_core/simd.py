@@ -5,7 +5,8 @@ hoping that the compiler finds out. They become plain LLVM vector instructions, 
 processor has in some width, and they take flat C-contiguous arrays and element offsets.
 
 The number of lanes is the length of the tuple `lanes` (its items mean nothing): a tuple's length
-is part of its type, so one kernel text is compiled once for each width it is called with.
+is part of its type, so one kernel text is compiled once for each width it is called with. A tile
+is a tuple of vectors; its height is the length of the tuple `rows` in the same way.
 
 Each function below is the Python text of what its instruction does, and is used as it stands when
 there is no compiler (``NUMBA_DISABLE_JIT=1``).
@@ -19,32 +20,53 @@ from typing import Any, TypeVar, cast
 import numba as nb
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic, models, register_model
 
 __all__ = [
+    "REGISTERS",
+    "REGISTER_BYTES",
     "vadd",
     "vand",
     "vdouble",
     "veq",
     "vfill",
     "vfunnel",
+    "vinner",
     "vload",
     "vmul",
     "vmuladd",
     "vmulsub",
     "vor",
+    "vouter",
     "vround",
     "vshr",
     "vstore",
     "vsub",
+    "vtile",
+    "vtile_store",
     "vtranspose",
     "vwhere",
     "vxor",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _registers() -> tuple[int, int]:
+    """Return number and size of the vector registers of this processor."""
+    try:
+        features = get_host_cpu_features()
+    except RuntimeError:  # LLVM does not know
+        features = {}
+    if features.get("avx512f"):
+        return 32, 64
+    return (16, 32) if features.get("avx") else (32 if features.get("neon") else 16, 16)
+
+
+REGISTERS, REGISTER_BYTES = _registers()  # for speed alone: no result may depend on them
 
 
 class _Vector(types.Type):  # type: ignore[misc]
@@ -222,18 +244,86 @@ def _round(_: Any, v: Any, array: Any) -> Any:
     return result(v, array), codegen
 
 
+def _tile(_: Any, array: Any, _start: Any, _step: Any, lanes: Any, rows: Any) -> Any:
+    result = types.UniTuple(_Vector(array.dtype, lanes.count), rows.count)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vector = context.get_value_type(result.dtype)
+        places = _places(context, builder, sig.args[0], args[:3], rows.count, vector)
+        align = array.dtype.bitwidth // 8
+        return _packed(context, builder, result, [builder.load(p, align=align) for p in places])
+
+    return result(array, types.intp, types.intp, lanes, rows), codegen
+
+
+def _tile_store(_: Any, array: Any, _start: Any, _step: Any, tile: Any) -> Any:
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vector = context.get_value_type(tile.dtype)
+        places = _places(context, builder, sig.args[0], args[:3], tile.count, vector)
+        for r, place in enumerate(places):
+            row = builder.extract_value(args[3], r)
+            builder.store(row, place, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, tile), codegen
+
+
+def _outer(_: Any, tile: Any, array: Any, _start: Any, _step: Any, v: Any) -> Any:
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vector = context.get_value_type(v)
+        places = _places(context, builder, sig.args[1], args[1:4], tile.count)
+        muladd = _standard(builder, "fmuladd", vector, 3)
+        rows = []
+        for r, place in enumerate(places):
+            factor = _broadcast(builder, builder.load(place), vector)
+            rows.append(builder.call(muladd, [factor, args[4], builder.extract_value(args[0], r)]))
+        return _packed(context, builder, tile, rows)
+
+    return tile(tile, array, types.intp, types.intp, v), codegen
+
+
+def _inner(_: Any, v: Any, array: Any, _start: Any, _step: Any, tile: Any) -> Any:
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vector = context.get_value_type(v)
+        places = _places(context, builder, sig.args[1], args[1:4], tile.count)
+        muladd = _standard(builder, "fmuladd", vector, 3)
+        total = args[0]
+        for r, place in enumerate(places):
+            factor = _broadcast(builder, builder.load(place), vector)
+            total = builder.call(muladd, [factor, builder.extract_value(args[4], r), total])
+        return total
+
+    return v(v, array, types.intp, types.intp, tile), codegen
+
+
+def _places(
+    context: Any, builder: Any, kind: Any, args: Any, count: int, vector: Any = None
+) -> list[Any]:
+    """Return pointers to `count` numbers or vectors of an array, (array, start, step) in `args`."""
+    data, at = context.make_array(kind)(context, builder, args[0]).data, args[1]
+    places = []
+    for _ in range(count):
+        place = builder.gep(data, [at])
+        places.append(builder.bitcast(place, vector.as_pointer()) if vector else place)
+        at = builder.add(at, args[2])
+    return places
+
+
+def _packed(context: Any, builder: Any, kind: Any, rows: list[Any]) -> Any:
+    """Return a tile made of its rows."""
+    tile = ir.Constant(context.get_value_type(kind), ir.Undefined)
+    for r, row in enumerate(rows):
+        tile = builder.insert_value(tile, row, r)
+    return tile
+
+
 def _transpose(_: Any, array: Any, _start: Any, _step: Any, lanes: Any) -> Any:
     n = lanes.count
 
     def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
         vector = ir.VectorType(context.get_value_type(array.dtype), n)
-        data, at = context.make_array(array)(context, builder, args[0]).data, args[1]
-        rows, places = [], []
-        for _ in range(n):
-            place = builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
-            rows.append(builder.load(place, align=array.dtype.bitwidth // 8))
-            places.append(place)
-            at = builder.add(at, args[2])
+        places = _places(context, builder, array, args[:3], n, vector)
+        rows = [builder.load(place, align=array.dtype.bitwidth // 8) for place in places]
         bit = 1
         while bit < n:  # exchange this bit of the number of the row and of the lane
             low = [k + (n - bit if k & bit else 0) for k in range(n)]
@@ -354,6 +444,33 @@ def vmulsub(v: Any, scale: Any, w: Any) -> Any:
 def vround(v: Any, array: Any) -> Any:
     """Return the nearest integers, within 32 signed bits, in the dtype of an array."""
     return np.rint(v).astype(np.int32).astype(array.dtype)
+
+
+@_compiled_as(_tile)
+def vtile(array: Any, start: Any, step: Any, lanes: Any, rows: Any) -> Any:
+    """Return as many vectors as the tuple `rows` has items, whose places are `step` apart."""
+    return tuple(vload(array, start + r * step, lanes) for r in range(len(rows)))
+
+
+@_compiled_as(_tile_store)
+def vtile_store(array: Any, start: Any, step: Any, tile: Any) -> None:
+    """Write the vectors of a tile to places `step` apart."""
+    for r, v in enumerate(tile):
+        vstore(array, start + r * step, v)
+
+
+@_compiled_as(_outer)
+def vouter(tile: Any, array: Any, start: Any, step: Any, v: Any) -> Any:
+    """Return the tile plus the outer product of ``array[start], array[start + step]...`` and v."""
+    return tuple(vmuladd(row, array[start + r * step], v) for r, row in enumerate(tile))
+
+
+@_compiled_as(_inner)
+def vinner(v: Any, array: Any, start: Any, step: Any, tile: Any) -> Any:
+    """Return v plus the product of ``array[start], array[start + step]...`` with a tile."""
+    for r, row in enumerate(tile):
+        v = vmuladd(v, array[start + r * step], row)
+    return v
 
 
 @_compiled_as(_transpose)

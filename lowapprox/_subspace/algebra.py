@@ -1,7 +1,7 @@
 """Small dense algebra on blocks whose rows are vectors: one interface, two ways to run it.
 
 `RowAlgebra` uses the matrix products of the namespace. `PanelAlgebra` runs compiled kernels on the
-numba threads, for blocks that come out of sparse products as panels of shape (n, b): a BLAS pool
+numba threads, for blocks that come out of compiled products as panels of shape (n, b): a BLAS pool
 would spin between the products and take their cores.
 """
 

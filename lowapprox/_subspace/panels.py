@@ -1,7 +1,7 @@
-"""Panel algebra between compiled sparse products.
+"""Panel algebra between compiled products.
 
 The same operations as NumPy expressions, on the numba threads in place of BLAS: the idle threads
-of a BLAS pool spin and take the cores from the sparse products, and one BLAS thread is slower.
+of a BLAS pool spin and take the cores from the products, and one BLAS thread is slower.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ _RANGE_ROWS = 512  # a range has at least so many panel rows
 
 
 def is_panel(P: Array) -> bool:
-    """Tell whether the kernels take an array: C-contiguous, 4, 8 or 16 real columns."""
+    """Tell whether the kernels take an array: C-contiguous, 4, 8, 16 or 32 real columns.
+
+    Rows are two cache lines long at most, so that they stay in registers.
+    """
     return (
         isinstance(P, np.ndarray)
         and P.ndim == 2
-        and P.shape[1] in {4, 8, 16}
+        and P.shape[1] in {4, 8, 16, 32}
+        and P.shape[1] * P.itemsize <= 128
         and P.dtype.char in "fd"
         and P.dtype.isnative
         and P.flags.c_contiguous

@@ -46,7 +46,7 @@ def krylov_up_to(task: Task, most: int | None) -> Factors | Spent:
     passing = op.kind != "dense" and m >= 3 * n and task.accuracy != "full"
     budget = _budget(task.passes, 1 if passing else 0)
     side = PassingSide(op, task.gen) if passing else KeptSide(op, task.gen, expected)
-    # Kernels and a threaded BLAS would fight for the cores between the sparse products.
+    # Kernels and a threaded BLAS would fight for the cores between the products.
     with blas_threads(1) if op.compiled else nullcontext():
         gk = GolubKahan(op, width, side, task.gen, expected)
         ritz, verdict, restarts = grow(
@@ -110,7 +110,9 @@ def block_size(task: Task) -> int:
     """Columns a step: more run faster per column, fewer need fewer columns in all."""
     op = task.op
     single = op.real_dtype.itemsize == 4
-    if op.kind == "dense":
+    if op.kind == "dense" and op.compiled:  # one panel of the kernels
+        width = 32 if single else 16
+    elif op.kind == "dense":
         width = 32 if single or task.accuracy == "fast" or min(op.shape) >= 20_000 else 16
     elif op.kind == "sparse":  # one cache line a row of the panel
         width = 16 if single else 8

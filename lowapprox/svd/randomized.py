@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from lowapprox._core.checks import checked_choice
 from lowapprox._core.errors import InputError
-from lowapprox._core.matrix import as_matrix
+from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.progress import Reporter
 from lowapprox._core.rng import as_generator
 from lowapprox._core.typing import MatrixInput
@@ -156,6 +156,9 @@ def randomized_svd(
     method = checked_choice(method, "method", _METHODS)
     sign = checked_choice(sign, "sign", _SIGNS)
     certify = checked_choice(certify, "certify", CERTIFICATES)
+    chosen, why = _choose(op, request) if method == "auto" else (method, "asked for")
+    if chosen == "krylov":
+        op = op.with_kernels()
     exponent, fro2, mean = 0, None, None
     if method != "single_pass":  # which must not read the entries a first time
         op, exponent, fro2 = normalize(op)
@@ -174,7 +177,6 @@ def randomized_svd(
     task = Task(
         op=op.H if wide else op, fro2=fro2, gen=as_generator(rng), report=reporter, **request
     )
-    chosen, why = _choose(task) if method == "auto" else (method, "asked for")
     factors, chosen, why = _run(task, chosen, why, automatic=method == "auto")
     reporter.close()
     shared = certified(task, factors, certify, exponent, start, method=chosen, why=why)
@@ -186,21 +188,22 @@ def randomized_svd(
     return SVDResult(U, s, adjoint(op, V), mean, **shared)
 
 
-def _choose(task: Task) -> tuple[str, str]:
+def _choose(op: MatrixLike, request: Mapping[str, Any]) -> tuple[str, str]:
     """Choose a method by kind and shape."""
-    m, n = task.op.shape
-    if task.passes == 1 and task.rank is not None:
+    m, n = sorted(op.shape, reverse=True)
+    rank, passes = request["rank"], request["passes"]
+    if passes == 1 and rank is not None:
         return "single_pass", "one pass"
-    if task.rank is not None and task.rank >= 0.35 * n:
+    if rank is not None and rank >= 0.35 * n:
         return "direct", "rank at least 0.35 min(m, n)"
-    if n <= (128 if task.op.kind == "dense" else 32):
+    if n <= (128 if op.kind == "dense" else 32):
         return "direct", "small"
-    tall = m >= 8 * n and n <= 16 * (task.rank or 0)
-    allowed = np.inf if task.passes is None else task.passes
-    loose = task.accuracy in {"fast", "balanced"}
-    if task.op.kind == "dense" and tall and loose and allowed >= 4:
+    tall = m >= 8 * n and n <= 16 * (rank or 0)
+    allowed = np.inf if passes is None else passes
+    loose = request["accuracy"] in {"fast", "balanced"}
+    if op.kind == "dense" and tall and loose and allowed >= 4:
         return "gram", "m >= 8 n and n <= 16 rank"
-    if allowed <= 6 and task.rank is not None:
+    if allowed <= 6 and rank is not None:
         return "subspace", "few passes"
     return "krylov", "fewest products"
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from lowapprox._core import csr as module
 from lowapprox._core.csr import KERNEL_ENTRIES, KernelProducts, SciPyProducts, csr_products
 from lowapprox._core.matrix import as_matrix
+from lowapprox._core.panels import panel_cuts
 from tests.strategies import REAL_DTYPES, dtypes, seeds, shapes
 
 interpreted = os.environ.get("NUMBA_DISABLE_JIT") == "1"
@@ -163,7 +164,7 @@ def test_read_only_input() -> None:
 
 @given(st.integers(1, 200), st.sampled_from([4, 8]))
 def test_panels_cover_the_columns(b: int, itemsize: int) -> None:
-    panels = module._panels(b, itemsize)
+    panels = panel_cuts(b, itemsize)
     starts = [c for c, _ in panels]
     widths = [w for _, w in panels]
     assert starts == [0, *np.cumsum(widths)[:-1]]

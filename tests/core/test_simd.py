@@ -17,12 +17,16 @@ from lowapprox._core.simd import (
     vadd,
     vdouble,
     vfill,
+    vinner,
     vload,
     vmul,
     vmuladd,
     vmulsub,
+    vouter,
     vround,
     vstore,
+    vtile,
+    vtile_store,
     vtranspose,
 )
 from tests.strategies import REAL_DTYPES, dtypes, seeds
@@ -69,6 +73,14 @@ def nearest(x: Any, start: int, lanes: Any, out: Any) -> None:
 @kernel()
 def transpose(x: Any, start: int, step: int, lanes: Any) -> None:
     vtranspose(x, start, step, lanes)
+
+
+@kernel()
+def tile_products(x: Any, y: Any, steps: Any, lanes: Any, rows: Any, out: Any) -> None:
+    """Outer product with a tile of x, and the product of numbers with it, behind one another."""
+    tile = vtile(x, 1, steps[0], lanes, rows)
+    vtile_store(out, 0, len(lanes), vouter(tile, y, 2, steps[1], vload(x, 3, lanes)))
+    vstore(out, len(rows) * len(lanes), vinner(vload(x, 2, lanes), y, 1, steps[1], tile))
 
 
 @kernel()
@@ -128,6 +140,24 @@ def test_vectors_live_in_variables(seed: int, dtype: np.dtype, w: int, rows: int
     out = np.empty(w, dtype)
     running(x.reshape(-1), (0,) * w, out)
     np.testing.assert_array_equal(out, x.sum(axis=0))
+
+
+@given(
+    seeds,
+    dtypes(REAL_DTYPES),
+    st.sampled_from((4, 8)),
+    st.sampled_from((1, 3, 6)),
+    st.integers(1, 9),
+    st.integers(1, 4),
+)
+def test_tiles(seed: int, dtype: np.dtype, w: int, h: int, step: int, jump: int) -> None:
+    x, y = np.random.default_rng(seed).integers(-9, 9, (2, 80)).astype(dtype)
+    out = np.empty((h + 1) * w, dtype)
+    tile_products(x, y, (step, jump), (0,) * w, (0,) * h, out)
+    tile = np.stack([x[1 + r * step :][:w] for r in range(h)])
+    left, right = y[2::jump][:h], y[1::jump][:h]
+    np.testing.assert_array_equal(out[: h * w].reshape(h, w), tile + np.outer(left, x[3 : 3 + w]))
+    np.testing.assert_array_equal(out[h * w :], x[2 : 2 + w] + right @ tile)
 
 
 @given(seeds, dtypes(REAL_DTYPES), st.sampled_from(WIDTHS))

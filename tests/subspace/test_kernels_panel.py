@@ -16,7 +16,7 @@ from lowapprox._subspace import panels
 from tests.strategies import REAL_DTYPES, dtypes, seeds
 
 interpreted = os.environ.get("NUMBA_DISABLE_JIT") == "1"
-widths = st.sampled_from([4, 8, 16])
+widths = st.sampled_from([4, 8, 16, 32])
 # Beyond one range and one chunk, with every remainder of the unrolled loops.
 lengths = st.one_of(st.integers(0, 20), st.integers(500, 1600 if not interpreted else 520))
 counts = st.integers(0, 11)
