@@ -59,10 +59,13 @@ EXAMPLES: dict[str, list[Callable[[np.ndarray, Path], Any]]] = {
     "operator": [lambda A, _: FORMS["vector operator"](A)],
     "dask": [_dask],
 }
+# What the calls of such a family need besides `A`: a function of `A`, `names` in the same file.
+NAMES: dict[str, Callable[[Any], dict[str, Any]]] = {}
 for family in FAMILIES:
     module = family.replace("lowapprox", "tests") + ".input_kinds"
     if importlib.util.find_spec(module):
         EXAMPLES |= importlib.import_module(module).EXAMPLES
+        NAMES[family] = importlib.import_module(module).names
 CASES = [
     pytest.param(package, call, kind, make, id=f"{call.code}-{kind}-{i}")
     for package, call in CALLS
@@ -87,7 +90,9 @@ def matrix() -> np.ndarray:
 
 def run(package: str, call: Call, A: Any) -> Any:
     names = {"A": A, "rank": 3, "size": 3, "m": 5, "n": N, "out": np.zeros((5, N))}
-    return eval(call.code, {**vars(importlib.import_module(package)), **names})
+    names |= NAMES[package](A) if package in NAMES else {}
+    result = eval(call.code, {**vars(importlib.import_module(package)), **names})
+    return next(result) if isinstance(result, Iterator) else result
 
 
 @pytest.mark.parametrize(("package", "call", "kind", "make"), CASES)

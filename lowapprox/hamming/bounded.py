@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from lowapprox._core.checks import checked_int
+from lowapprox._core.results import run_info
 from lowapprox._core.typing import Array
 from lowapprox.hamming.counting import Counter, blocks, count
-from lowapprox.hamming.plan import frequencies, is_tiny, predicted_time, prepare
+from lowapprox.hamming.plan import frequencies, is_tiny, names, predicted_time, prepare
 from lowapprox.hamming.problem import Problem, narrowest, pose
 from lowapprox.hamming.result import Matches
 from lowapprox.hamming.verify import Verifier
@@ -19,7 +21,6 @@ from lowapprox.hamming.verify import Verifier
 __all__ = ["hamming_matches"]
 
 Found = tuple[Array, Array]
-Finder = Callable[[int, int], Found]
 
 # Nanoseconds to look at a single shift: in any case, and for each letter that is compared.
 _LOOK, _COMPARE = 20.0, 0.03
@@ -82,33 +83,39 @@ def hamming_matches(
     >>> positions, distances
     (array([0, 7]), array([0, 0], dtype=int8))
     """
-    k = checked_int(k, "k", 0)
+    k, started = checked_int(k, "k", 0), perf_counter()
     problem = pose(text, pattern, mode=mode, wildcard=wildcard, classes=classes)
-    find, compiled = _finder(problem, k)
-    found = blocks(find, problem.shifts, problem.pattern.span, compiled=compiled)
+    search = _planned(problem, k)
+    compiled = search.first.compiled
+    found = blocks(search.find, problem.shifts, problem.pattern.span, compiled=compiled)
     places = [np.empty(0, np.int64), *(places for places, _ in found)]
     distances = [np.empty(0, narrowest(problem.pattern.span)), *(d for _, d in found)]
-    return Matches(np.concatenate(places) - problem.text.lead, np.concatenate(distances))
+    info = run_info(
+        started,
+        names(search.first.counters),
+        everywhere=search.first.problem.pattern.size,
+        of=problem.pattern.size,
+    )
+    shifts = np.concatenate(places) - problem.text.lead
+    return Matches(shifts, np.concatenate(distances), info)
 
 
-def _finder(problem: Problem, k: int) -> tuple[Finder, bool]:
-    """Return what finds the matches between two shifts, and whether it is compiled."""
+def _planned(problem: Problem, k: int) -> _OneStage | _TwoStages:
     pattern, alphabet = problem.pattern, problem.text.alphabet
-    if pattern.size == 0 or is_tiny(problem):
-        counters, compiled = prepare(problem)
-        return _OneStage(problem, k, counters, compiled).find, compiled
-    often = frequencies(problem)[pattern.letters]
-    size = _filter_size(problem, k, often)
+    size = pattern.size
+    if size and not is_tiny(problem):
+        often = frequencies(problem)[pattern.letters]
+        size = _filter_size(problem, k, often)
     if size == pattern.size:
-        return _OneStage(problem, k, prepare(problem)[0]).find, True
+        return _OneStage(problem, k, *prepare(problem))
     # The letters that are rare in the text tell most.
     mask = np.zeros(pattern.size, dtype=bool)
     mask[np.argsort(often, kind="stable")[:size]] = True
     first = replace(problem, pattern=pattern.take(mask))
     rest = replace(problem, pattern=pattern.take(~mask))
-    stage = _OneStage(first, k, prepare(first)[0])
+    stage = _OneStage(first, k, *prepare(first))
     verifier = Verifier(rest.pattern, alphabet)
-    return _TwoStages(stage, prepare(rest)[0], verifier, predicted_time(rest)).find, True
+    return _TwoStages(stage, prepare(rest)[0], verifier, predicted_time(rest))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,7 +125,12 @@ class _OneStage:
     problem: Problem
     k: int
     counters: Sequence[Counter]
-    compiled: bool = True
+    compiled: bool
+
+    @property
+    def first(self) -> _OneStage:
+        """What is counted at every shift: this stage."""
+        return self
 
     def find(self, start: int, stop: int) -> Found:
         """Return the shifts within k, and their distances."""

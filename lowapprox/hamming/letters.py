@@ -90,6 +90,10 @@ def as_letters(value: Any, name: str) -> Letters:
         raise InputTypeError(f"`{name}` must not be a masked array; mark the places by `wildcard`")
     if isinstance(value, np.ndarray):
         return _as_array_letters(value, name)
+    if type(value).__module__.split(".")[0] == "dask":
+        raise InputTypeError(
+            f"`{name}` must not be a Dask array; iter_hamming_distances takes its blocks one by one"
+        )
     if isinstance(value, (set, frozenset, dict)) or not isinstance(value, Sequence):
         if not hasattr(value, "__array__"):
             raise InputTypeError(

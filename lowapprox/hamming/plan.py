@@ -14,15 +14,24 @@ import numpy as np
 
 from lowapprox._core.typing import Array
 from lowapprox.hamming.bits import BitsCounter
+from lowapprox.hamming.byte import ByteCounter
 from lowapprox.hamming.counting import Counter
 from lowapprox.hamming.fft import FFTCounter
 from lowapprox.hamming.naive import NaiveCounter
 from lowapprox.hamming.problem import Problem
 from lowapprox.hamming.scatter import ScatterCounter
 
-__all__ = ["METHODS", "frequencies", "is_tiny", "predicted_time", "prepare"]
+__all__ = ["METHODS", "frequencies", "is_tiny", "names", "predicted_time", "prepare"]
 
 METHODS = ("auto", "bits", "byte", "fft", "hybrid", "scatter", "naive")
+
+_NAMES: dict[type, str] = {
+    NaiveCounter: "naive",
+    BitsCounter: "bits",
+    ByteCounter: "byte",
+    FFTCounter: "fft",
+    ScatterCounter: "scatter",
+}
 
 _TINY = 100_000  # comparisons: below, loading numba costs more than counting with NumPy
 _SAMPLE = (64, 1024)  # pieces of the text, and letters in each
@@ -56,6 +65,8 @@ def prepare(problem: Problem, method: str = "auto") -> tuple[Sequence[Counter], 
         return (ScatterCounter.prepare(pattern, alphabet),), True
     if method == "fft":
         return (FFTCounter.prepare(pattern, alphabet),), True
+    if method == "byte" and alphabet.agree is None:
+        return (ByteCounter(pattern, alphabet),), True
     if method in ("bits", "byte") or pattern.size == 0:
         return (BitsCounter(pattern, alphabet),), True
     split = _best_split(problem)
@@ -69,6 +80,11 @@ def prepare(problem: Problem, method: str = "auto") -> tuple[Sequence[Counter], 
         for letters, make in makers
         if letters.any()
     ], True
+
+
+def names(counters: Sequence[Counter]) -> str:
+    """Return the methods of the counters in words."""
+    return " + ".join(_NAMES[type(counter)] for counter in counters)
 
 
 def is_tiny(problem: Problem) -> bool:

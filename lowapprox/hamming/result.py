@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from lowapprox._core.results import Result
 from lowapprox._core.typing import Array
@@ -25,10 +25,19 @@ class Matches(Result):
         (mode "full").
     distances : numpy.ndarray of int, shape (r,)
         Number of mismatches at each of them.
+    info : Mapping
+        Methods that counted, seconds, threads.
+    converged : bool
+        True: the search is exact.
+    passes : int
+        Passes over the text.
     """
 
     positions: Array
     distances: Array
+    info: Mapping[str, Any] = field(default_factory=dict)
+    converged: bool = True
+    passes: int = 1
     _shown: ClassVar[tuple[str, ...]] = ("positions", "distances")
 
     def __iter__(self) -> Iterator[Array]:

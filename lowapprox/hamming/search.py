@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from lowapprox._core.checks import checked_int
+from lowapprox._core.results import run_info
 from lowapprox._core.typing import Array
 from lowapprox.hamming.counting import blocks, count_range
-from lowapprox.hamming.plan import prepare
+from lowapprox.hamming.plan import names, prepare
 from lowapprox.hamming.problem import narrowest, pose
 from lowapprox.hamming.result import Matches
 
@@ -69,7 +71,7 @@ def hamming_search(
     >>> positions, distances
     (array([1, 2]), array([3, 3], dtype=int8))
     """
-    top = checked_int(top, "top", 1)
+    top, started = checked_int(top, "top", 1), perf_counter()
     problem = pose(text, pattern, mode=mode, wildcard=wildcard, classes=classes)
     counters, compiled = prepare(problem)
     dtype = narrowest(problem.pattern.span)
@@ -84,7 +86,8 @@ def hamming_search(
     places = np.concatenate([np.empty(0, np.int64), *(p for p, _ in parts)])
     distances = np.concatenate([np.empty(0, dtype), *(d for _, d in parts)])
     order = np.argsort(distances, kind="stable")[:top]
-    return Matches(places[order] - problem.text.lead, distances[order])
+    info = run_info(started, names(counters))
+    return Matches(places[order] - problem.text.lead, distances[order], info)
 
 
 def _smallest(values: Array, count: int) -> Array:
