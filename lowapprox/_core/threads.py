@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -122,13 +123,32 @@ def run_blocks(work: Callable[[int], None], count: int) -> None:
     if threads == 1:
         run()
         return
+    others = [_pool().submit(run) for _ in range(threads - 1)]
+    try:
+        run()
+    finally:
+        # What has not begun is not needed any more; waiting for it could last for ever, if all
+        # threads of the pool are callers of this function.
+        for other in others:
+            if not other.cancel():
+                other.exception()
+    for other in others:
+        if not other.cancelled():
+            other.result()
+
+
+@lru_cache(maxsize=1)
+def _pool() -> Any:
+    """Return threads that wait for work: to start them takes longer than many a block."""
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(threads - 1) as pool:
-        others = [pool.submit(run) for _ in range(threads - 1)]
-        run()
-        for other in others:
-            other.result()
+    import numba as nb
+
+    return ThreadPoolExecutor(max(1, nb.config.NUMBA_NUM_THREADS - 1), "lowapprox")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a forked child has no such threads
 
 
 def threading_layer() -> str:

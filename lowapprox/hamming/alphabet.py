@@ -24,6 +24,7 @@ IUPAC = {
     **{"B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG", "N": "ACGT"},
 }
 
+_FEW = 40  # letters of one byte: fewer are compared, by vectors, instead of looked up
 _MAX_TABLE = 1 << 22  # entries of a look-up table; a wider range of letters is searched
 
 
@@ -282,8 +283,14 @@ class _Table:
         low = np.array([self.low], dtype=raw.dtype).view(unsigned)[0]
         letters = raw.view(unsigned)
         if compiled:
-            from lowapprox.hamming.kernels import encode
+            from lowapprox.hamming.kernels import encode, encode_few
 
+            if letters.dtype == out.dtype == np.uint8:
+                keys = np.flatnonzero(self.table != self.other)
+                if keys.size <= _FEW:
+                    codes, keys = self.table[keys], keys.astype(np.uint8) + low
+                    encode_few(letters, keys, codes, np.uint8(self.other), (0,) * 64, out)
+                    return
             encode(letters, low, self.table, self.other, out)
         else:
             index = (letters - low).astype(np.int64)

@@ -108,6 +108,18 @@ def test_errors_in_a_block_are_raised(available: int, monkeypatch: pytest.Monkey
         threads.run_blocks(work, 20)
 
 
+def test_blocks_within_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All threads of the pool call, and wait for, the pool."""
+    monkeypatch.setattr(threads, "kernel_threads", lambda: 4)
+    done: list[tuple[int, int]] = []
+
+    def work(block: int) -> None:
+        threads.run_blocks(lambda inner: done.append((block, inner)), 5)
+
+    threads.run_blocks(work, 50)
+    assert sorted(done) == [(block, inner) for block in range(50) for inner in range(5)]
+
+
 def test_threading_layer_has_a_name() -> None:
     assert threads.threading_layer() in {"workqueue", "omp", "tbb"}
 
