@@ -2,6 +2,7 @@
 
 from lowapprox.sketching.gaussian import Gaussian
 from lowapprox.sketching.hadamard import SRHT
+from lowapprox.sketching.rademacher import Rademacher
 from lowapprox.sketching.sparse import CountSketch, SparseSign
 
-__all__ = ["SRHT", "CountSketch", "Gaussian", "SparseSign"]
+__all__ = ["SRHT", "CountSketch", "Gaussian", "Rademacher", "SparseSign"]

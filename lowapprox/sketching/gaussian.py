@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import Any
-
 import numpy as np
 
 from lowapprox.sketching._hash import fill_normals, fill_normals_compiled
-from lowapprox.sketching.operators import NDArray, SketchOperator, narrowed, use_kernels
+from lowapprox.sketching.operators import NDArray
+from lowapprox.sketching.slabs import SlabOperator
 
 __all__ = ["Gaussian"]
 
-_ROWS = 1024  # columns of the operator that are made at a time
 
-
-class Gaussian(SketchOperator):
+class Gaussian(SlabOperator):
     """Operator with independent Gaussian entries of variance 1/m.
 
     Parameters
@@ -59,13 +55,7 @@ class Gaussian(SketchOperator):
     def _real_entries(self) -> bool:
         return self.dtype.kind == "f"
 
-    def _scale(self) -> float:
-        return float(self.shape[0] ** -0.5)
-
-    def _entries(self, i0: int, i1: int) -> NDArray:
-        return self._normals(i0, i1, use_kernels(self.shape[0] * (i1 - i0)))
-
-    def _normals(self, i0: int, i1: int, compiled: bool) -> NDArray:
+    def _slab(self, i0: int, i1: int, compiled: bool) -> NDArray:
         rows = self.shape[0] * (1 if self._real_entries() else 2)
         normals: NDArray = np.empty((rows, i1 - i0))
         if compiled:
@@ -75,18 +65,3 @@ class Gaussian(SketchOperator):
         if not self._real_entries():
             normals = (normals[::2] + 1j * normals[1::2]) * 0.5**0.5
         return normals
-
-    def _accumulate_dense(self, X: NDArray, dtype: np.dtype[Any], start: int, out: NDArray) -> None:
-        limit: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
-        if use_kernels(X.size):
-            from lowapprox._core.threads import blas_threads
-
-            limit = blas_threads(1)  # the tiles are spread over the threads
-        with limit:
-            super()._accumulate_dense(X, dtype, start, out)
-
-    def _add_tile(self, tile: NDArray, start: int, acc: NDArray, compiled: bool) -> None:
-        for i in range(0, tile.shape[0], _ROWS):
-            part = tile[i : i + _ROWS]
-            slab = self._normals(start + i, start + i + part.shape[0], compiled)
-            acc += narrowed(slab, tile.dtype) @ part

@@ -6,7 +6,7 @@ from lowapprox._core.inputs import ENTRIES, MATRICES, PRODUCTS, Call, Inputs
 
 __all__ = ["INPUTS"]
 
-_OPERATORS = ("Gaussian", "SRHT", "SparseSign", "CountSketch")
+_OPERATORS = ("Gaussian", "Rademacher", "SRHT", "SparseSign", "CountSketch")
 
 INPUTS = Inputs(
     MATRICES,

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from lowapprox.sketching import SRHT, CountSketch, Gaussian, SparseSign, operators
+from lowapprox.sketching import SRHT, CountSketch, Gaussian, Rademacher, SparseSign, operators
 
 KINDS: dict[str, Callable[..., Any]] = {
     "gaussian": Gaussian,
+    "rademacher": Rademacher,
     "sparse": SparseSign,
     "sparse-3": partial(SparseSign, zeta=3),
     "countsketch": CountSketch,

@@ -152,7 +152,7 @@ def test_thread_counts_change_no_bit(kind, shape, form):
         X = scipy.sparse.random_array((n, k), density=0.02, format="csr", rng=gen)
     else:
         X = np.asarray(gen.standard_normal((n, k)), order=form)
-    if kind in {"gaussian", "srht-16"}:  # slow ones: a smaller part of the same
+    if kind in {"gaussian", "rademacher", "srht-16"}:  # slow ones: a smaller part of the same
         m, n = m // 4, n // 4
         S, X = KINDS[kind](m, n, rng=2), X[:n]
     results = []
