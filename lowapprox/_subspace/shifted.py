@@ -49,7 +49,7 @@ def shifted_iteration(
     Ritz triplets and their residuals.
     """
     n = op.shape[1]
-    alpha = 0.0
+    alpha, unit = 0.0, 1.0
     Q = orthonormalize(op, random_rows(op, width, n, gen), 0.0, gen).rows
     done = False
     step = 0
@@ -58,6 +58,8 @@ def shifted_iteration(
         Y = op.mat(Q.T).T
         image = orthonormalize(op, Y, 0.0, gen)
         P, s, Wh = np.linalg.svd(image.factor.T)
+        if step == 1:  # A^H A and its Gram matrix hold fourth powers of the values
+            unit = 2.0 ** -int(np.frexp(s[0])[1])
         V = op.from_numpy(Wh.conj()) @ Q
         U = op.from_numpy(P.T) @ image.rows
         # One product gives A^H A V = A^H (U s), the residuals and the next space.
@@ -69,7 +71,7 @@ def shifted_iteration(
         done = bool(residuals.max() <= target)
         if report(step, 2 * step, float(residuals.max()), target) or done or step >= steps:
             break
-        Z = op.from_numpy(s[:, None]) * Z - alpha * V
+        Z = op.from_numpy(unit * s[:, None]) * (unit * Z) - alpha * V
         block = orthonormalize(op, Z, 0.0, gen)
         Q = block.rows
         smallest = float(np.linalg.svd(block.factor, compute_uv=False)[-1])

@@ -81,6 +81,20 @@ def test_more_steps_never_hurt():
         assert energies[-1] == pytest.approx(float((s[:10] ** 2).sum()), rel=1e-4)
 
 
+@pytest.mark.parametrize("exponent", [-39, 36])
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64])
+def test_fourth_powers_stay_in_range(dtype, exponent):
+    """The squared Frobenius norm fits into single precision here, and its square does not."""
+    s = SPECTRA["harmonic"](np.arange(40.0))
+    A = with_spectrum(np.random.default_rng(0), 60, 40, s, dtype)
+    factor = dtype(2.0**exponent).real
+    one, two = (iterate(M, 5, 15, 1e-5) for M in (A, A * factor))
+    assert one.converged
+    assert two.steps == one.steps
+    np.testing.assert_array_equal(two.U, one.U)
+    np.testing.assert_array_equal(two.s, one.s * 2.0**exponent)
+
+
 @pytest.mark.parametrize("form", ["zero", "rank one", "identity"])
 def test_degenerate_matrices(form):
     A = {
