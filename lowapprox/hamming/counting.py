@@ -81,9 +81,13 @@ def count_into(text: CodedText, counters: Sequence[Counter], out: Array) -> None
 def blocks(
     work: Callable[[int, int], R], shifts: int, span: int, *, compiled: bool = True
 ) -> list[R]:
-    """Return ``work(start, stop)`` of all blocks of shifts, in order; in parallel if compiled."""
-    size = block_shifts(span)
-    starts = range(0, shifts, size)
+    """Return ``work(start, stop)`` of all blocks of shifts, in order; in parallel if compiled.
+
+    The blocks are of one size and, if there are many, even in number: two threads get as much.
+    """
+    count = -(-shifts // block_shifts(span))
+    size = -(-shifts // max(count + (count > 1 and count % 2), 1))
+    starts = range(0, shifts, max(size, 1))
     if not compiled:
         return [work(start, min(start + size, shifts)) for start in starts]
     from lowapprox._core.threads import run_blocks

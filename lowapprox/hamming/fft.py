@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,10 @@ __all__ = ["FFTCounter"]
 LANES = (0,) * 16
 _BAD = 0x80  # marks text codes that characters cannot treat
 _MOST_SIGNALS = 8  # one bit of a mark for each
-_SCRATCH = 10 << 20  # bytes for the spectra of the text, in each thread
+_SCRATCH = 16 << 20  # bytes for the spectra of the text, in each thread
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class FFTCounter:
     """Correlations of text and pattern, summed over letters before the inverse transform.
 
@@ -33,24 +33,35 @@ class FFTCounter:
     """
 
     pattern: Pattern
-    _indicators: Sequence[_Correlation]
-    _characters: _Correlation | None
+    _partition: _Partition
+    _texts: Sequence[Array]  # text codes that agree with each letter of the pattern
+    _codes: int
 
     @classmethod
     def prepare(cls, pattern: Pattern, alphabet: Alphabet, size: int | None = None) -> FFTCounter:
         """Transform the pattern, in pieces of `size` = 4^p numbers, 256 to 16384."""
         if size is None:
-            size = 4096 if pattern.span <= 2048 else 16384
-        used, letters = np.unique(pattern.letters, return_inverse=True)
-        texts = [alphabet.codes_of(letter) for letter in used.tolist()]
+            size = 4096 if pattern.span <= 12_000 else 16384
+        used = np.bincount(pattern.letters, minlength=alphabet.kinds) > 0
+        texts = [alphabet.codes_of(letter) for letter in np.flatnonzero(used).tolist()]
+        letters = (np.cumsum(used) - 1)[pattern.letters]
         partition = _Partition.of(pattern, letters, size)
-        codes = alphabet.codes + 2
-        batches = [
-            _indicators(partition, texts, codes, range(used.size)[first : first + _MOST_SIGNALS])
-            for first in range(0, used.size, _MOST_SIGNALS)
+        counter = cls(pattern, partition, texts, alphabet.codes + 2)
+        counter._characters or counter._indicators  # noqa: B018  before there are threads
+        return counter
+
+    @cached_property
+    def _characters(self) -> _Correlation | None:
+        possible = len(self._texts) in (2, 4)
+        return _characters(self._partition, self._texts, self._codes) if possible else None
+
+    @cached_property
+    def _indicators(self) -> Sequence[_Correlation]:
+        letters = range(len(self._texts))
+        return [
+            _indicators(self._partition, self._texts, self._codes, letters[first:][:_MOST_SIGNALS])
+            for first in range(0, len(letters), _MOST_SIGNALS)
         ]
-        characters = _characters(partition, texts, codes) if used.size in (2, 4) else None
-        return cls(pattern, batches, characters)
 
     def subtract(self, codes: Array, out: Array) -> None:
         """Subtract from ``out[i]`` the number of agreements at shift i."""
@@ -98,10 +109,10 @@ class _Partition:
         def work(chunk: int) -> None:
             inside = slice(*self.bounds[chunk : chunk + 2])
             z, out = np.empty((2, 2 * self.size))
+            places, letters = self.places[inside], self.letters[inside]
             for signal, row in enumerate(values):
-                numbers = row[self.letters[inside]]
                 to = spectra[:, chunk, signal]
-                pattern_spectra(self.places[inside], numbers, factors, z, out, to, LANES)
+                pattern_spectra(places, letters, row, factors, z, out, to, LANES)
 
         run_blocks(work, self.chunks)
         return spectra.reshape(-1)
@@ -167,12 +178,10 @@ class _Correlation:
         """Return scratch of the calling thread: new pages cost as much as the transforms."""
         local, cut = self._scratch, self.partition
         if not hasattr(local, "buffers"):
-            signals = self.bits.size
-            together = 4
-            if cut.chunks > 1:
-                fit = _SCRATCH // (8 * signals * cut.size) - cut.chunks + 1
-                together = max(4, fit // 4 * 4)
-            slots = (together + cut.chunks - 1) * signals
+            signals, chunks = self.bits.size, cut.chunks
+            fit = _SCRATCH // (8 * signals * cut.size) - chunks + 1
+            together = max(4, min(fit, 3 * chunks) // 4 * 4)
+            slots = (together + chunks - 1) * signals
             z, spectra = _aligned((2 * cut.size,)), _aligned((2 * cut.size * slots,))
             local.buffers = z, spectra, _aligned((together, 2 * cut.size))
         return local.buffers  # type: ignore[no-any-return]
@@ -274,8 +283,8 @@ def _roots(turns: Array, length: int) -> Array:
 
 
 def _aligned(shape: tuple[int, ...]) -> Array:
-    """Return an array whose vectors do not straddle cache lines."""
+    """Return zeros whose vectors do not straddle cache lines."""
     size = 4 * math.prod(shape)
-    whole = np.empty(size + 64, dtype=np.uint8)
+    whole = np.zeros(size + 64, dtype=np.uint8)
     start = -whole.ctypes.data % 64
     return whole[start : start + size].view(np.float32).reshape(shape)

@@ -216,18 +216,26 @@ def _inverse_step(z: Any, start: int, length: int, factors: Any, at: int, lanes:
 
 @kernel()
 def pattern_spectra(
-    places: Any, values: Any, factors: Any, z: Any, tiles: Any, spectra: Any, lanes: Any
+    places: Any,
+    letters: Any,
+    values: Any,
+    factors: Any,
+    z: Any,
+    tiles: Any,
+    spectra: Any,
+    lanes: Any,
 ) -> None:
     """Transform a real signal of the pattern in double precision, turned around.
 
-    ``values[i]`` stands at place ``-places[i]`` modulo `size`. Tile t comes to ``spectra[t]``.
+    ``values[letters[i]]`` stands at place ``-places[i]`` modulo `size`. Tile t comes to
+    ``spectra[t]``.
     """
     w = len(lanes)
     size = z.size // 2
     z[:] = 0.0
     for i in range(places.size):
-        at = -places[i] % size
-        z[at + at // w * w] = values[i]
+        at = -places[i] & (size - 1)
+        z[at + at // w * w] = values[letters[i]]
     _step(z, 0, size, factors, 0, lanes)
     _finish(z, factors, tiles, 0, 2 * TILE, lanes)
     for t in range(spectra.shape[0]):

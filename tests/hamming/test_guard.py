@@ -31,6 +31,7 @@ from lowapprox.hamming.kernels_fft import (
 from lowapprox.hamming.problem import pose
 
 SIZES = (256, 1024, 4096, 16384)
+TRIED = [256, 1024, *(pytest.param(n, marks=pytest.mark.large) for n in (4096, 16384))]
 PI = Decimal("3.14159265358979323846264338327950288419716939937511")
 
 
@@ -55,7 +56,8 @@ def spectrum(values: np.ndarray, size: int) -> np.ndarray:
     z, tiles = np.empty((2, 2 * size))
     out = np.empty((size // TILE, 2 * TILE), dtype=np.float32)
     places = np.arange(values.size)
-    pattern_spectra(places, values.astype(float), _factors(size)[1], z, tiles, out, LANES)
+    factors = _factors(size)[1]
+    pattern_spectra(places, places, values.astype(float), factors, z, tiles, out, LANES)
     return out
 
 
@@ -102,7 +104,7 @@ INDICATORS = np.eye(4)
 CHARACTERS = np.array([[1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]])
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", TRIED)
 def test_bound(size: int, gen: np.random.Generator) -> None:
     """It holds for all signals, codes and numbers of chunks, and is not far from what happens."""
     ratios = []
@@ -181,6 +183,7 @@ def test_a_single_chunk_is_safe(size: int) -> None:
     assert error_bound(size, norms, 8, 1) < LIMIT
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(("kinds", "share"), [(2, 0.97), (4, 0.97), (6, 0.97), (4, 0.25)])
 def test_long_patterns_are_refused_at_once(
     kinds: int, share: float, gen: np.random.Generator
