@@ -77,6 +77,7 @@ def test_a_small_dense_svd_needs_no_numba() -> None:
     assert run(textwrap.dedent(code) + LOADED.format(names=names)) == []
 
 
+@compiled
 def test_numba_is_loaded_for_large_dense_matrices_alone() -> None:
     """By size and dtype: what ran before in the process has no say in it."""
     code = """

@@ -124,7 +124,7 @@ def test_bits_depend_neither_on_threads_nor_on_tiles(
 
 def test_one_matrix_serves_many_threads() -> None:
     gen = np.random.default_rng(0)
-    A, Y = gen.standard_normal((1100, 30)), gen.standard_normal((1100, 16))
+    A, Y = gen.standard_normal((1100, 9)), gen.standard_normal((1100, 16))
     products = PanelProducts(A)
     expected = products.adjoint(Y).tobytes()
     with ThreadPoolExecutor(4) as pool:
@@ -162,9 +162,11 @@ def test_the_matrix_alone_decides() -> None:
 def test_truncated_svd_is_the_same(
     monkeypatch: pytest.MonkeyPatch, dtype: Any, shape: tuple[int, int], options: dict[str, Any]
 ) -> None:
+    if interpreted:
+        shape = (shape[0] // 5, shape[1] // 5)
     gen = np.random.default_rng(1)
     A = with_spectrum(gen, *shape, 1.0 / np.arange(1, min(shape) + 1)).astype(dtype)
-    options = {"rank": 8, "accuracy": "high", **options}
+    options = {"rank": 8, "accuracy": "high", "method": "krylov", **options}
     expected = randomized_svd(A, rng=0, **options)
     monkeypatch.setattr(matrix, "suits_kernels", lambda _: True)
     for B in (A, np.asfortranarray(A), laid_out(A, "read-only")):
