@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
@@ -21,6 +21,7 @@ LANES = (0,) * 16
 _BAD = 0x80  # marks text codes that characters cannot treat
 _MOST_SIGNALS = 8  # one bit of a mark for each
 _SCRATCH = 16 << 20  # bytes for the spectra of the text, in each thread
+_MOST_KEPT = 256 << 20  # bytes for the spectra of the pattern
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +48,15 @@ class FFTCounter:
         letters = (np.cumsum(used) - 1)[pattern.letters]
         partition = _Partition.of(pattern, letters, size)
         counter = cls(pattern, partition, texts, alphabet.codes + 2)
-        counter._characters or counter._indicators  # noqa: B018  before there are threads
+        if counter._characters is None and counter._kept:
+            counter._indicators  # noqa: B018  before there are threads
         return counter
+
+    @property
+    def _kept(self) -> bool:
+        """Whether the spectra of all letters are kept, or made again for each block."""
+        cut = self._partition
+        return 8 * cut.size * cut.chunks * len(self._texts) <= _MOST_KEPT
 
     @cached_property
     def _characters(self) -> _Correlation | None:
@@ -57,16 +65,18 @@ class FFTCounter:
 
     @cached_property
     def _indicators(self) -> Sequence[_Correlation]:
+        return list(self._batches())
+
+    def _batches(self) -> Iterator[_Correlation]:
         letters = range(len(self._texts))
-        return [
-            _indicators(self._partition, self._texts, self._codes, letters[first:][:_MOST_SIGNALS])
-            for first in range(0, len(letters), _MOST_SIGNALS)
-        ]
+        for first in range(0, len(letters), _MOST_SIGNALS):
+            chosen = letters[first : first + _MOST_SIGNALS]
+            yield _indicators(self._partition, self._texts, self._codes, chosen)
 
     def subtract(self, codes: Array, out: Array) -> None:
         """Subtract from ``out[i]`` the number of agreements at shift i."""
         if self._characters is None or not self._characters.subtract(codes, out):
-            for batch in self._indicators:
+            for batch in self._indicators if self._kept else self._batches():
                 batch.subtract(codes, out)
 
 
@@ -180,7 +190,7 @@ class _Correlation:
         if not hasattr(local, "buffers"):
             signals, chunks = self.bits.size, cut.chunks
             fit = _SCRATCH // (8 * signals * cut.size) - chunks + 1
-            together = max(4, min(fit, 3 * chunks) // 4 * 4)
+            together = max(4, min(fit, 2 * chunks) // 4 * 4)
             slots = (together + chunks - 1) * signals
             z, spectra = _aligned((2 * cut.size,)), _aligned((2 * cut.size * slots,))
             local.buffers = z, spectra, _aligned((together, 2 * cut.size))

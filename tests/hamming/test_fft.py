@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowapprox import thread_limit
-from lowapprox.hamming import hamming_distances
+from lowapprox.hamming import fft, hamming_distances
 from lowapprox.hamming.counting import count_range
 from lowapprox.hamming.fft import FFTCounter
 from lowapprox.hamming.naive import NaiveCounter
@@ -33,6 +33,15 @@ def test_many_chunks(problem: Problem) -> None:
     problem = dataclasses.replace(problem, dtype=np.dtype(np.int16))
     counter = FFTCounter.prepare(problem.pattern, problem.alphabet, 256)
     assert np.array_equal(counted(problem, counter), naive(problem))
+
+
+def test_spectra_that_are_not_kept(
+    monkeypatch: pytest.MonkeyPatch, gen: np.random.Generator
+) -> None:
+    monkeypatch.setattr(fft, "_MOST_KEPT", 0)
+    text, pattern = gen.integers(0, 20, 5000), gen.integers(0, 20, 300)
+    found = hamming_distances(text, pattern, method="fft")
+    assert np.array_equal(found, hamming_distances(text, pattern, method="naive"))
 
 
 @given(problems(), st.randoms(use_true_random=False))
