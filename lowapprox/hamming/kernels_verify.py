@@ -14,16 +14,19 @@ __all__ = ["count_in_table", "count_unequal"]
 _ODD = np.uint64(0x5555555555555555)
 _PAIRS = np.uint64(0x3333333333333333)
 _FOURS = np.uint64(0x0F0F0F0F0F0F0F0F)
-_BYTES = np.uint64(0x0101010101010101)
-_1, _2, _4, _56 = np.uint64(1), np.uint64(2), np.uint64(4), np.uint64(56)
+_LOW = np.uint64(0x7F)
+_1, _2, _4, _8, _16, _32 = (np.uint64(1 << i) for i in range(6))
 
 
 @kernel()
 def _ones(word: Any) -> Any:
-    """Return the number of bits that are set; the compiler knows an instruction for it."""
+    """Return the number of bits that are set."""
     word = word - (word >> _1 & _ODD)
     word = (word & _PAIRS) + (word >> _2 & _PAIRS)
-    return np.int64((word + (word >> _4) & _FOURS) * _BYTES >> _56)
+    word = word + (word >> _4) & _FOURS
+    word = word + (word >> _8)
+    word = word + (word >> _16)
+    return np.int64(word + (word >> _32) & _LOW)
 
 
 @kernel()
