@@ -9,8 +9,8 @@ from lowapprox.hamming.alphabet import Alphabet, Pattern
 
 __all__ = ["BitsCounter"]
 
-_COLUMN = 1024
-_BLOCK = 8 * _COLUMN  # shifts whose counters are kept at a time
+COLUMN = 1024
+_BLOCK = 8 * COLUMN  # shifts whose counters are kept at a time
 _CHUNK = 1 << 14  # pattern positions whose rows are kept at a time, at most
 _ROWS = 1 << 20  # bytes of rows that stay in the second cache
 _ONE_ROW = 40  # letters: beyond, two digits with a row for each value are faster
@@ -29,7 +29,7 @@ class BitsCounter:
         equal.
     """
 
-    __slots__ = ("_chunks", "_digits", "_offsets", "_row_words", "_shifted", "_tests", "pattern")
+    __slots__ = ("_chunks", "_digits", "_offsets", "_rows", "_shifted", "_tests", "pattern")
 
     def __init__(self, pattern: Pattern, alphabet: Alphabet, *, digits: int | None = None) -> None:
         self.pattern = pattern
@@ -61,8 +61,8 @@ class BitsCounter:
         positions, digits = self.pattern.positions, bitmaps.shape[1]
         count = int(bitmaps.max()) + 1
         span = min(max(_ROWS // count - _BLOCK, _CHUNK // 8), _CHUNK, self.pattern.span)
-        span = -(-span // _COLUMN) * _COLUMN
-        self._row_words = (_BLOCK + span) // 64 + 8 | 8  # an odd number of cache lines
+        span = -(-span // 64) * 64
+        words = (_BLOCK + span) // 512 * 8 + 16 | 8  # an odd number of cache lines
         edges = np.arange(0, int(positions[-1]) + 1, span)
         cuts = np.append(np.searchsorted(positions, edges), positions.size)
         chunks, rows, offsets = [], [], []
@@ -76,7 +76,7 @@ class BitsCounter:
             row, which = _distinct(bitmaps[first:last] * 8 + bits[:, None], 8 * count)
             # The first row is zero: a group of sixteen is filled up with it.
             loads = np.zeros((-(-place.size // 16) * 16, digits), dtype=np.int32)
-            loads[: place.size] = (1 + which) * (8 * self._row_words) + (place >> 3)[:, None]
+            loads[: place.size] = (1 + which) * (8 * words) + (place >> 3)[:, None]
             loads[: place.size] = loads[order]
             chunks.append([edge // 64, place[-1], shifted, added])
             rows.append(np.stack([row >> 3, row & 7], axis=1))
@@ -85,38 +85,37 @@ class BitsCounter:
             added += loads.shape[0]
         chunks.append([0, 0, shifted, added])
         self._chunks = np.array(chunks, dtype=np.int64)
+        self._rows = 1 + max(map(len, rows)), words
         self._shifted = np.concatenate(rows)
         self._offsets = np.concatenate(offsets)
 
     def subtract(self, codes: Array, out: Array) -> None:
         """Subtract from ``out[i]`` the number of agreements at shift i."""
-        from lowapprox.hamming.kernels_bits import count_rows, mark
+        from lowapprox.hamming.kernels_bits import COLUMN, count_rows, mark, subtract
 
         size = self.pattern.size
         levels = -(-size.bit_length() // 4)
-        columns = min(-(-out.size // _COLUMN), _BLOCK // _COLUMN)
-        rows = int(np.diff(self._chunks[:, 2]).max()) + 1
-        words = -(-out.size // _COLUMN) * (_COLUMN // 64) + -(-self.pattern.span // 64) + 24
+        columns = -(-out.size // COLUMN)
+        words = columns * (COLUMN // 64) + -(-self.pattern.span // 64) + 24
+        vector = COLUMN // 8
         bitmaps = np.empty((self._tests[-1].size - 1, words // 8 * 8 | 8), dtype=np.uint64)
         mark(codes, *self._tests, bitmaps)
-        planes = np.empty(columns * 4 * levels * (_COLUMN // 8), dtype=np.uint8)
-        lanes = 64 // out.itemsize
+        planes = np.empty(columns * 4 * levels * vector, dtype=np.uint8)
         count_rows(
             bitmaps,
             self._chunks,
             self._shifted,
             self._offsets,
             self._digits,
-            np.empty((rows, self._row_words), dtype=np.uint64),
-            planes,
-            planes.view(f"u{lanes // 8}"),
-            np.empty((levels + 1) * 16 * (_COLUMN // 8), dtype=np.uint8),
+            np.empty(self._rows, dtype=np.uint64),
+            np.empty((levels + 1) * 16 * vector, dtype=np.uint8),
             np.empty(levels + 1, dtype=np.int64),
-            np.arange(16, dtype=np.int32) * (_COLUMN // 8),
-            size.bit_length(),
-            (0,) * lanes,
-            out,
+            np.arange(16, dtype=np.int32) * vector,
+            _BLOCK // COLUMN,
+            planes,
         )
+        lanes = 64 // out.itemsize
+        subtract(planes.view(f"u{lanes // 8}"), 4 * levels, size.bit_length(), (0,) * lanes, out)
 
 
 def _distinct(values: Array, bound: int) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Bit-sliced counting: 512 shifts at a time, one bit for each.
+"""Bit-sliced counting: 1024 shifts at a time, one bit for each.
 
 The bitmap of a pattern letter has a bit for each text code: whether they agree. At position j, the
 shifts from i on meet the bits of the letter's bitmap from i + j on. So the bits of all positions
@@ -33,9 +33,9 @@ from lowapprox._core.simd import (
     vxor,
 )
 
-__all__ = ["COLUMN", "count_rows", "mark"]
+__all__ = ["COLUMN", "count_rows", "mark", "subtract"]
 
-COLUMN = 1024  # shifts that are counted at a time
+COLUMN = 1024  # shifts that are counted at a time: two vectors of 64 bytes
 
 _BYTES = (0,) * (COLUMN // 8)
 _WORDS = (0,) * 8
@@ -201,27 +201,6 @@ def _count_column(
 
 
 @kernel()
-def _subtract(planes: Any, levels: int, used: int, lanes: Any, out: Any) -> None:
-    """Subtract counters from `out`, plane by plane: its bits say in which lanes."""
-    zero, w = out.dtype.type(0), len(lanes)
-    per_plane = COLUMN // w
-    whole = out.size - out.size % w
-    for i in range(0, whole, w):
-        place = i // COLUMN * 4 * levels * per_plane + i % COLUMN // w
-        total, weight = vload(out, i, lanes), vfill(out.dtype.type(1), lanes)
-        for p in range(used):
-            bits = planes[place + p * per_plane]
-            total = vsub(total, vwhere(bits, weight, vfill(zero, lanes)))
-            weight = vadd(weight, weight)
-        vstore(out, i, total)
-    place = whole // COLUMN * 4 * levels * per_plane + whole % COLUMN // w
-    for i in range(whole, out.size):
-        for p in range(used):
-            if (planes[place + p * per_plane] >> planes.dtype.type(i - whole)) & 1:
-                out[i] -= 1 << p
-
-
-@kernel()
 def count_rows(
     bitmaps: Any,
     chunks: Any,
@@ -229,35 +208,31 @@ def count_rows(
     offsets: Any,
     digits: Any,
     rows: Any,
-    planes: Any,
-    marks: Any,
     carries: Any,
     waiting: Any,
     steps: Any,
-    used: int,
-    lanes: Any,
-    out: Any,
+    block: int,
+    planes: Any,
 ) -> None:
-    """Subtract the number of agreements at each shift from `out`.
+    """Write counters of the agreements, column by column, each of four planes a level.
 
     For each chunk of the pattern, `chunks` has its first word in the bitmaps, its length, and
-    where its ``copies`` (bitmap, bits of the shift) and its `offsets` into the rows begin.
+    where its ``copies`` (bitmap, bits of the shift) and its `offsets` into the rows begin. The
+    rows of `block` columns are made at a time.
     """
     w = len(_BYTES)
-    levels = waiting.size - 1
+    counter = 4 * (waiting.size - 1) * w
     rows[0] = 0
+    planes[:] = 0
     flat = rows.reshape(-1).view(np.uint8)
-    block = planes.size // (4 * levels * w) * COLUMN
-    for start in range(0, out.size, block):
-        shifts = min(block, out.size - start)
-        columns = (shifts + COLUMN - 1) // COLUMN
-        planes[:] = 0
+    for start in range(0, planes.size // counter, block):
+        columns = min(block, planes.size // counter - start)
         for c in range(chunks.shape[0] - 1):
-            first_copy = chunks[c, 2]
+            first_copy, first_word = chunks[c, 2], start * COLUMN // 64 + chunks[c, 0]
             words = (columns * COLUMN + chunks[c, 1]) // 64 + 1
             for k in range(first_copy, chunks[c + 1, 2]):
-                bitmap, row = bitmaps[copies[k, 0]], rows[k - first_copy + 1]
-                _shift(bitmap, start // 64 + chunks[c, 0], words, copies[k, 1], row)
+                row = rows[k - first_copy + 1]
+                _shift(bitmaps[copies[k, 0]], first_word, words, copies[k, 1], row)
             for column in range(columns):
                 _count_column(
                     flat,
@@ -270,6 +245,26 @@ def count_rows(
                     carries,
                     steps,
                     planes,
-                    column * 4 * levels * w,
+                    (start + column) * counter,
                 )
-        _subtract(marks, levels, used, lanes, out[start : start + shifts])
+
+
+@kernel()
+def subtract(planes: Any, stored: int, used: int, lanes: Any, out: Any) -> None:
+    """Subtract counters from `out`, plane by plane: its bits say in which lanes."""
+    zero, w = out.dtype.type(0), len(lanes)
+    per_plane = COLUMN // w
+    whole = out.size - out.size % w
+    for i in range(0, whole, w):
+        place = i // COLUMN * stored * per_plane + i % COLUMN // w
+        total, weight = vload(out, i, lanes), vfill(out.dtype.type(1), lanes)
+        for p in range(used):
+            bits = planes[place + p * per_plane]
+            total = vsub(total, vwhere(bits, weight, vfill(zero, lanes)))
+            weight = vadd(weight, weight)
+        vstore(out, i, total)
+    place = whole // COLUMN * stored * per_plane + whole % COLUMN // w
+    for i in range(whole, out.size):
+        for p in range(used):
+            if (planes[place + p * per_plane] >> planes.dtype.type(i - whole)) & 1:
+                out[i] -= 1 << p
