@@ -1,49 +1,47 @@
-"""What the calls of this family take: a registry for the documentation and the tests."""
+"""What texts may be: a registry for the documentation and the tests."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from lowapprox._core.inputs import Call, Inputs, Kind
 
 __all__ = ["INPUTS"]
 
-_KINDS = {
-    "str": Kind("str", "``str``, array of single characters", "Code points, as they are."),
-    "bytes": Kind("bytes", "``bytes``, ``bytearray``, ``memoryview``", "Integers; not copied."),
-    "array": Kind(
-        "array",
-        "one-dimensional NumPy array of integers, booleans or floats, of any width and byte order",
-        "Compared by value; a text is coded block by block.",
+_KINDS: Mapping[str, Kind] = {
+    "characters": Kind(
+        "str",
+        "``str``, or NumPy array of single characters",
+        "Code points, as they are: nothing is normalized or folded.",
     ),
-    "map": Kind("memmap", "``numpy.memmap``", "Read block by block, once."),
-    "host": Kind(
-        "host array",
-        "array that NumPy can read: PyTorch on the CPU, data frame column",
-        "Goes through ``numpy.asarray``. Arrays on other devices are not copied silently.",
+    "integers": Kind(
+        "integers",
+        "``bytes``, ``bytearray``, buffer; NumPy array of integers or booleans of any width, "
+        "byte order and strides",
+        "Compared by value, signed ones with unsigned ones too.",
     ),
-    "sequence": Kind(
-        "sequence",
-        "list, tuple or object array of hashables",
-        "Compared by ``==``, through a dictionary.",
+    "floats": Kind("floats", "NumPy array of floats", "NaN is equal to nothing."),
+    "mapped": Kind("memmap", "``numpy.memmap``", "Read once, block by block."),
+    "objects": Kind(
+        "objects",
+        "object array; list of words, tuples, ... (to ``iter_hamming_distances`` a list is pieces)",
+        "Compared by ``==`` and ``hash``; also with the letters of the other kinds.",
     ),
-    "parts": Kind(
-        "parts",
-        "iterable of texts",
-        "One after the other, of one kind; a list of words is a text whose letters are words "
-        "for the other calls.",
+    "pieces": Kind(
+        "pieces",
+        "iterable of texts, or file that is open for reading",
+        "Read once; the end of a piece is no end of the text.",
     ),
-    "file": Kind("file", "open file", "Bytes, or characters if opened as text."),
-    "chunked": Kind("Dask", "Dask array", "Refused with a hint."),
 }
-_WHOLE = frozenset({"str", "bytes", "array", "map", "host"})
-_TEXTS = _WHOLE | {"sequence"}
+_TEXTS = frozenset(_KINDS) - {"pieces"}
 
 INPUTS = Inputs(
     _KINDS,
     (
-        Call("hamming_distances(A, P)", _TEXTS),
-        Call("hamming_matches(A, P, 2)", _TEXTS),
-        Call("hamming_search(A, P)", _TEXTS),
-        Call("approximate_hamming_distances(A, P, 0.1)", _TEXTS),
-        Call("iter_hamming_distances(A, P)", _WHOLE | {"parts", "file"}),
+        Call("hamming_distances(A, pattern)", _TEXTS),
+        Call("hamming_matches(A, pattern, k)", _TEXTS),
+        Call("hamming_search(A, pattern)", _TEXTS),
+        Call("iter_hamming_distances(A, pattern)", frozenset(_KINDS)),
+        Call("approximate_hamming_distances(A, pattern, eps)", _TEXTS),
     ),
 )

@@ -1,4 +1,4 @@
-"""A text as each kind of input that this family knows, for the test of the registry."""
+"""Texts of each kind in the registry of inputs, and patterns for them."""
 
 from __future__ import annotations
 
@@ -8,44 +8,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
-TEXT = "abracadabra" * 20
-CODES = np.frombuffer(TEXT.encode(), dtype=np.uint8)
-
-
-def _memmap(_: np.ndarray, folder: Path) -> Any:
-    CODES.tofile(folder / "text")
-    return np.memmap(folder / "text", dtype=np.uint8, mode="r")
+WORD = "abracadabra"
+BYTES = WORD.encode()
+CODES = np.frombuffer(BYTES, np.uint8)
 
 
-def _torch(*_: Any) -> Any:
-    return pytest.importorskip("torch").from_numpy(CODES.copy())
+def _mapped(_: Any, folder: Path) -> Any:
+    (folder / "letters").write_bytes(BYTES)
+    return np.memmap(folder / "letters", dtype=np.uint8, mode="r")
 
 
-def _dask(*_: Any) -> Any:
-    return pytest.importorskip("dask.array").from_array(CODES.copy(), chunks=30)
-
-
-EXAMPLES: dict[str, list[Callable[[np.ndarray, Path], Any]]] = {
-    "str": [lambda *_: TEXT, lambda *_: np.array(list(TEXT))],
-    "bytes": [
-        lambda *_: TEXT.encode(),
-        lambda *_: bytearray(TEXT.encode()),
-        lambda *_: memoryview(TEXT.encode()),
+EXAMPLES: dict[str, list[Callable[[Any, Path], Any]]] = {
+    "characters": [lambda *_: WORD, lambda *_: np.array(list(WORD))],
+    "integers": [
+        lambda *_: BYTES,
+        lambda *_: bytearray(BYTES),
+        lambda *_: memoryview(BYTES),
+        lambda *_: CODES.astype(">i4")[::-2],
+        lambda *_: CODES.mean() < CODES,
     ],
-    "array": [lambda *_: CODES, lambda *_: CODES.astype(">i8")[::-1], lambda *_: CODES / 2],
-    "map": [_memmap],
-    "host": [_torch],
-    "sequence": [lambda *_: tuple(range(50)), lambda *_: [None, "a", 1.5]],
-    "parts": [lambda *_: iter([TEXT[:9], "", TEXT[9:]])],  # a list would be a text of words too
-    "file": [lambda *_: io.BytesIO(TEXT.encode()), lambda *_: io.StringIO(TEXT)],
-    "chunked": [_dask],
+    "floats": [lambda *_: CODES / 3.0, lambda *_: CODES.astype(np.float32)],
+    "mapped": [_mapped],
+    "objects": [lambda *_: np.array([*"abra", None, 1, (2, 3)], dtype=object)],
+    "pieces": [lambda *_: iter(["abra", "", "cadabra"]), lambda *_: io.StringIO(WORD)],
 }
 
 
-def names(text: Any) -> dict[str, Any]:
-    """What the calls of the registry need besides the text: a pattern."""
-    if isinstance(text, io.IOBase):
-        return {"P": "ab" if isinstance(text, io.StringIO) else b"ab"}
-    return {"P": text[:2] if hasattr(text, "__getitem__") else "ab"}
+def names(A: Any) -> dict[str, Any]:
+    """What the calls need besides the text."""
+    return {"pattern": A[1:4] if hasattr(A, "__getitem__") else "bra", "k": 1, "eps": 0.1}
