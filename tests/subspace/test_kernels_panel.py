@@ -105,6 +105,24 @@ def test_nan_and_infinity_propagate(seed: int, dtype: np.dtype, m: int, w: int) 
             np.testing.assert_array_equal(np.isfinite(X), np.isfinite(right))
 
 
+def test_several_ranges_of_rows() -> None:
+    """On the threads, also where nothing is compiled and the tests above have too few rows."""
+    gen = np.random.default_rng(0)
+    m = 2 * panels._RANGE_ROWS + 3
+    P, U, V = (normal(gen, float, *shape) for shape in ((m, 4), (m, 4), (5, m)))
+    C, H = normal(gen, float, 4, 4), normal(gen, float, 5, 4)
+    close = {"rtol": 0, "atol": 1e-11}
+    np.testing.assert_allclose(panels.gram(P), P.T @ P, **close)
+    np.testing.assert_allclose(panels.rows_dot(V, P), V @ P, **close)
+    X = P.copy()
+    np.testing.assert_allclose(panels.add_panel(X, U, C), X.T @ X, **close)
+    np.testing.assert_allclose(X, P + U @ C, **close)
+    right = X @ C + V.T @ H
+    panels.multiply(X, C)
+    panels.add_rows(X, V, H)
+    np.testing.assert_allclose(X, right, **close)
+
+
 def test_what_is_a_panel() -> None:
     P = np.ones((20, 8))
     assert panels.is_panel(P)
