@@ -30,6 +30,7 @@ __all__ = [
     "REGISTER_BYTES",
     "vadd",
     "vand",
+    "vcount",
     "vdouble",
     "veq",
     "vfill",
@@ -182,6 +183,13 @@ def _equal(_: Any, v: Any, w: Any) -> Any:
         return bits if v.count == 64 else builder.zext(bits, ir.IntType(64))
 
     return types.uint64(v, w), codegen
+
+
+def _count(_: Any, bits: Any) -> Any:
+    def codegen(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return bits(bits), codegen
 
 
 def _where(_: Any, bits: Any, v: Any, w: Any) -> Any:
@@ -408,6 +416,12 @@ def vfunnel(v: Any, w: Any, bits: Any) -> Any:
 def veq(v: Any, w: Any) -> Any:
     """Return where lanes are equal: an unsigned integer with bit i for lane i, at most 64."""
     return np.uint64(sum(1 << int(i) for i in np.flatnonzero(v == w)))
+
+
+@_compiled_as(_count)
+def vcount(bits: Any) -> Any:
+    """Return how many lanes are marked by an unsigned integer: the number of its bits set."""
+    return type(bits)(int(bits).bit_count())
 
 
 @_compiled_as(_where)

@@ -7,26 +7,11 @@ from typing import Any
 import numpy as np
 
 from lowapprox._core.jit import kernel
-from lowapprox._core.simd import veq, vfill, vload
+from lowapprox._core.simd import vcount, veq, vfill, vload
 
 __all__ = ["count_in_table", "count_unequal"]
 
-_ODD = np.uint64(0x5555555555555555)
-_PAIRS = np.uint64(0x3333333333333333)
-_FOURS = np.uint64(0x0F0F0F0F0F0F0F0F)
-_LOW = np.uint64(0x7F)
-_1, _2, _4, _8, _16, _32 = (np.uint64(1 << i) for i in range(6))
-
-
-@kernel()
-def _ones(word: Any) -> Any:
-    """Return the number of bits that are set."""
-    word = word - (word >> _1 & _ODD)
-    word = (word & _PAIRS) + (word >> _2 & _PAIRS)
-    word = word + (word >> _4) & _FOURS
-    word = word + (word >> _8)
-    word = word + (word >> _16)
-    return np.int64(word + (word >> _32) & _LOW)
+_1 = np.uint64(1)
 
 
 @kernel()
@@ -49,11 +34,11 @@ def count_unequal(
     whole = letters.size // 64
     every = vfill(wild, lanes)
     for q in range(starts.size):
-        found = 0
+        found: Any = 0
         for w in range(whole):
             window = vload(codes, starts[q] + 64 * w, lanes)
             same = veq(window, vload(letters, 64 * w, lanes)) | (veq(window, every) & wilds)
-            found += _ones(counted[w] & ~same)
+            found += np.int64(vcount(counted[w] & ~same))
             if found > limit:
                 break
         if found <= limit:

@@ -16,6 +16,7 @@ from lowapprox._core.jit import kernel
 from lowapprox._core.simd import (
     vadd,
     vand,
+    vcount,
     veq,
     vfill,
     vfunnel,
@@ -58,6 +59,11 @@ def equal(x: Any, value: Any, lanes: Any) -> Any:
 
 
 @kernel()
+def marked(bits: Any) -> Any:
+    return vcount(bits)
+
+
+@kernel()
 def where(bits: Any, x: Any, y: Any, lanes: Any, out: Any) -> None:
     vstore(out, 0, vwhere(bits, vload(x, 0, lanes), vload(y, 0, lanes)))
 
@@ -92,6 +98,12 @@ def test_where_lanes_are_equal(seed: int, dtype: str, n: int) -> None:
     x = np.random.default_rng(seed).integers(0, 3, n).astype(dtype)
     expected = sum(1 << i for i in range(n) if x[i] == 1)
     assert int(equal(x, x.dtype.type(1), (0,) * n)) == expected
+
+
+@given(st.sampled_from("BHIQ"), st.integers(0, 2**64 - 1))
+def test_number_of_lanes(dtype: str, bits: int) -> None:
+    bits &= int(np.iinfo(dtype).max)
+    assert int(marked(np.dtype(dtype).type(bits))) == bits.bit_count()
 
 
 @given(seeds, st.sampled_from(INTEGERS), st.sampled_from((8, 16, 32, 64)), st.booleans())
