@@ -1,4 +1,4 @@
-"""Rows of the demo: the Hamming family on a genome."""
+"""Rows of the demo: the Hamming family on a genome and on a photograph."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from lowapprox._core.demo import DemoRow, timed
 from lowapprox._core.rng import as_generator
 from lowapprox._core.typing import Array
 from lowapprox.hamming.alphabet import IUPAC
+from lowapprox.hamming.approximate import approximate_hamming_distances
 from lowapprox.hamming.bounded import hamming_matches
 from lowapprox.hamming.distances import hamming_distances
 
@@ -67,7 +68,30 @@ def operators(quick: bool) -> DemoRow:  # noqa: ARG001  as small as it is
     )
 
 
-ROWS: tuple[Callable[[bool], DemoRow], ...] = (read, operators)
+def grey_levels(quick: bool) -> DemoRow:
+    """Estimate the distances of a third of a photograph from all other stretches of it."""
+    text, m, eps = datasets.photograph().ravel(), 20_000 if quick else 80_000, 0.1
+    pattern = text[100_000 : 100_000 + m]
+    (found, info), seconds = timed(
+        lambda: approximate_hamming_distances(text, pattern, eps, rng=0, return_info=True)
+    )
+    exact, exact_seconds = timed(lambda: hamming_distances(text, pattern), repeat=1)
+    error = np.abs(found - exact) / np.maximum(exact, 1)
+    return DemoRow(
+        name="hamming-approximate",
+        data="photograph, all pixels",
+        shape=(text.size, m),
+        method="all exact" if info.exact else f"{info.sample} pixels of the pattern",
+        seconds=seconds,
+        exact_seconds=exact_seconds,
+        error=float(error.max()),
+        estimate=0.0 if info.exact else eps,
+        kind="exact" if info.exact else "bound",
+        draw=lambda figure: _estimates(figure, found, exact, m, eps),
+    )
+
+
+ROWS: tuple[Callable[[bool], DemoRow], ...] = (read, operators, grey_levels)
 
 
 def _by_definition(text: str, pattern: str, **options: Any) -> tuple[Array, float]:
@@ -111,3 +135,20 @@ def _places(figure: Any, genome: str, positions: Array, distances: Array) -> Non
             letter = genome[place + i]
             colour = "black" if letter in IUPAC.get(wanted, wanted) else "C3"
             right.text(i, row, letter, color=colour, family="monospace", weight="bold")
+
+
+def _estimates(figure: Any, found: Array, exact: Array, m: int, eps: float) -> None:
+    """Draw exact and estimated shares along the text, and the relative errors."""
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    step = max(1, found.size // 4000)  # as many as can be seen
+    places = np.arange(0, found.size, step)
+    left.plot(places, exact[places] / m, ".", markersize=3, color="C0", label="exact")
+    left.plot(places, found[places] / m, ".", markersize=1, color="C1", label="estimated")
+    left.set(xlabel="first pixel", ylabel="share of pixels that differ")
+    left.set_title(f"{m} pixels of the photograph along all of it")
+    left.legend(loc="lower right", markerscale=5)
+    right.hist((found - exact) / np.maximum(exact, 1), bins=60, log=True)
+    for bound in (-eps, eps):
+        right.axvline(bound, color="C3", linestyle="--")
+    right.set_xticks([-eps, -eps / 2, 0, eps / 2, eps])
+    right.set(xlabel="relative error", ylabel="places", title="the bounds are dashed")
