@@ -16,14 +16,11 @@ from lowapprox.hamming.counting import Counter, blocks, count
 from lowapprox.hamming.plan import frequencies, is_tiny, names, predicted_time, prepare
 from lowapprox.hamming.problem import Problem, narrowest, pose
 from lowapprox.hamming.result import Matches
-from lowapprox.hamming.verify import Verifier
+from lowapprox.hamming.verify import Verifier, verify_time
 
 __all__ = ["hamming_matches"]
 
 Found = tuple[Array, Array]
-
-# Nanoseconds to look at a single shift: in any case, and for each letter that is compared.
-_LOOK, _COMPARE = 20.0, 0.03
 
 
 def hamming_matches(
@@ -115,7 +112,13 @@ def _planned(problem: Problem, k: int) -> _OneStage | _TwoStages:
     rest = replace(problem, pattern=pattern.take(~mask))
     stage = _OneStage(first, k, *prepare(first))
     verifier = Verifier(rest.pattern, alphabet)
-    return _TwoStages(stage, prepare(rest)[0], verifier, predicted_time(rest))
+    look = float(verify_time(_compared(rest.pattern.size, k)))
+    return _TwoStages(stage, prepare(rest)[0], verifier, look, predicted_time(rest))
+
+
+def _compared(left: Any, k: int) -> Any:
+    """Return how many of the letters left are compared until there are too many mismatches."""
+    return np.minimum(left, 2 * k + 64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,14 +157,15 @@ class _TwoStages:
     first: _OneStage
     counters: Sequence[Counter]
     verifier: Verifier
-    nanoseconds: float  # for each shift, to count the rest
+    look: float  # nanoseconds to verify a shift,
+    nanoseconds: float  # and to count the rest at each shift
 
     def find(self, start: int, stop: int) -> Found:
         """Return the shifts within k, and their distances."""
         codes, found = self.first.count(start, stop)
         k = self.first.k
         places = np.flatnonzero(found <= k)
-        if places.size * _look(self.verifier.pattern.size, k) < found.size * self.nanoseconds:
+        if places.size * self.look < found.size * self.nanoseconds:
             distances = found[places] + self.verifier.count(codes, places, k).astype(found.dtype)
         else:
             rest = np.empty_like(found)
@@ -171,11 +175,6 @@ class _TwoStages:
             distances = found[places]
         within = distances <= k
         return places[within] + start, distances[within]
-
-
-def _look(left: Any, k: int) -> Any:
-    """Return the nanoseconds to verify a shift of which `left` positions were not counted."""
-    return _LOOK + _COMPARE * np.minimum(left, 2 * k + 64)
 
 
 def _filter_size(problem: Problem, k: int, often: Array) -> int:
@@ -188,7 +187,7 @@ def _filter_size(problem: Problem, k: int, often: Array) -> int:
     left = _chernoff(sizes, k, miss[sizes - 1] / sizes)
     left[-1] = 0.0
     times = [predicted_time(problem, size) for size in sizes.tolist()]
-    return int(sizes[np.argmin(times + left * _look(often.size - sizes, k))])
+    return int(sizes[np.argmin(times + left * verify_time(_compared(often.size - sizes, k)))])
 
 
 def _chernoff(sizes: Array, k: int, rate: Array) -> Array:

@@ -33,15 +33,17 @@ _NAMES: dict[type, str] = {
     ScatterCounter: "scatter",
 }
 
+_SPECTRA = 48 << 20  # bytes of pattern spectra that "auto" keeps, at most
 _TINY = 100_000  # comparisons: below, loading numba costs more than counting with NumPy
 _SAMPLE = (64, 1024)  # pieces of the text, and letters in each
 
 # Nanoseconds of one thread for each shift, fitted to measurements on a processor with 64-byte
 # vectors (see the benchmarks). Shorter vectors slow all methods but "scatter" about alike.
 _ENCODE = 0.7
-_FFT_SPANS = np.log([1e3, 1e4, 1e5])
-_FFT_ONCE = [1.4, 0.8, 0.8]
-_FFT_SIGNAL = [0.75, 2.3, 6.0]
+_FFT_ONCE = 1.0
+_FFT_SIGNAL = 0.75, 1.9  # transforms of a text signal: short ones, and long ones in pieces
+_FFT_SHORT = 2048
+_FFT_CHUNKS = 4e-5  # products of spectra, for each letter of the pattern
 _INCREMENT = 1.5
 _OCCURRENCES = 7.0  # to look up those of a text letter
 
@@ -155,8 +157,10 @@ def _bits(kinds: int, size: int, problem: Problem) -> float:
 
 
 def _fft(kinds: int, problem: Problem) -> float:
-    """Return the time of Fourier transforms."""
-    span = np.log(problem.pattern.span)
+    """Return the time of Fourier transforms; infinite if they take too much memory."""
+    span = problem.pattern.span
     signals = kinds - 1 if kinds in (2, 4) else kinds
-    once, each = (np.interp(span, _FFT_SPANS, y) for y in (_FFT_ONCE, _FFT_SIGNAL))
-    return float(once + signals * each)
+    if 16 * signals * span > _SPECTRA:
+        return float("inf")
+    each = _FFT_SIGNAL[span > _FFT_SHORT] + _FFT_CHUNKS * span
+    return _FFT_ONCE + signals * each

@@ -69,7 +69,7 @@ def test_within(case: tuple[np.ndarray, np.ndarray], k: int, mode: str) -> None:
         check(*case, k, mode=mode)
         # Both ways on after the first stage, whatever the time they are predicted to take.
         for look in (0.0, 1e9):
-            patch.setattr(bounded, "_LOOK", look)
+            patch.setattr(bounded, "verify_time", lambda letters, look=look: look)
             patch.setattr(bounded, "_filter_size", lambda problem, k, often: -(-often.size // 2))
             check(*case, k, mode=mode)
 
