@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +87,8 @@ def as_letters(value: Any, name: str) -> Letters:
         return Letters(np.frombuffer(value, dtype=np.uint8), "integer", name)
     if isinstance(value, memoryview):
         value = np.asarray(value)
-    if isinstance(value, np.ma.MaskedArray):
+    # Asking NumPy for the class would load numpy.ma, at half the cost of a tiny call.
+    if "numpy.ma" in sys.modules and isinstance(value, np.ma.MaskedArray):
         raise InputTypeError(f"`{name}` must not be a masked array; mark the places by `wildcard`")
     if isinstance(value, np.ndarray):
         return _as_array_letters(value, name)
