@@ -20,7 +20,7 @@ __all__ = ["FFTCounter"]
 LANES = (0,) * 16
 _BAD = 0x80  # marks text codes that characters cannot treat
 _MOST_SIGNALS = 8  # one bit of a mark for each
-_SCRATCH = 16 << 20  # bytes for the spectra of the text, in each thread
+_SCRATCH = 24 << 20  # bytes for the spectra of the text, in each thread
 _MOST_KEPT = 256 << 20  # bytes for the spectra of the pattern
 
 
@@ -69,8 +69,10 @@ class FFTCounter:
 
     def _batches(self) -> Iterator[_Correlation]:
         letters = range(len(self._texts))
-        for first in range(0, len(letters), _MOST_SIGNALS):
-            chosen = letters[first : first + _MOST_SIGNALS]
+        batches = max(1, math.ceil(len(letters) / _MOST_SIGNALS))
+        size = max(1, math.ceil(len(letters) / batches))
+        for first in range(0, len(letters), size):
+            chosen = letters[first : first + size]
             yield _indicators(self._partition, self._texts, self._codes, chosen)
 
     def subtract(self, codes: Array, out: Array) -> None:
