@@ -4,9 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowapprox.sketching import SRHT, CountSketch, Gaussian, SparseSign
+from lowapprox.sketching import (
+    SRHT,
+    SRTT,
+    CountSketch,
+    Fastfood,
+    Gaussian,
+    KhatriRaoSign,
+    Rademacher,
+    RowSampling,
+    SparseSign,
+    TensorSketch,
+    TensorSRHT,
+    fwht,
+    khatri_rao,
+    kron,
+)
 
-KINDS = {"gaussian": Gaussian, "sparse": SparseSign, "countsketch": CountSketch, "srht": SRHT}
+KINDS = {
+    "gaussian": Gaussian,
+    "rademacher": Rademacher,
+    "sparse": SparseSign,
+    "countsketch": CountSketch,
+    "srht": SRHT,
+    "srtt": SRTT,
+    "fastfood": Fastfood,
+}
+TENSOR_KINDS = {"srht": TensorSRHT, "sketch": TensorSketch, "signs": KhatriRaoSign}
 
 
 class Dense:
@@ -39,6 +63,75 @@ class Normals:
 
     def time_product(self):
         self.S @ self.A
+
+
+class Mixing:
+    """Products with operators that transform whole columns, and their adjoints."""
+
+    params = (["srtt", "fastfood", "rademacher"],)
+    param_names = ("kind",)
+
+    def setup(self, kind):
+        self.A = np.random.default_rng(0).standard_normal((50_000, 40))
+        self.S = KINDS[kind](200, 50_000, rng=0)
+        self.Y = self.S @ self.A
+
+    def time_product(self, kind):
+        self.S @ self.A
+
+    def time_adjoint(self, kind):
+        self.S.T @ self.Y
+
+
+class Transform:
+    """The Hadamard transform of a tall array and of a long vector."""
+
+    params = ([(2**17, 64), (2**22, 1)],)
+    param_names = ("shape",)
+
+    def setup(self, shape):
+        self.x = np.random.default_rng(0).standard_normal(shape)
+        self.out = fwht(self.x)
+
+    def time_in_place(self, shape):
+        fwht(self.out, out=self.out)
+
+    def peakmem_in_place(self, shape):
+        fwht(self.out, out=self.out)
+
+
+class Products:
+    """Sketches of lazy products of two factors."""
+
+    params = (["srht", "sketch", "signs"], ["kron", "khatri_rao"])
+    param_names = ("kind", "product")
+
+    def setup(self, kind, product):
+        gen = np.random.default_rng(0)
+        A, B = gen.standard_normal((2, 20_000, 20))
+        self.P = (kron if product == "kron" else khatri_rao)(A, B)
+        self.S = TENSOR_KINDS[kind](1000, (20_000, 20_000), rng=0)
+        self.S @ self.P
+
+    def time_product(self, kind, product):
+        self.S @ self.P
+
+    def peakmem_product(self, kind, product):
+        self.S @ self.P
+
+
+class Leverage:
+    """Sampling by approximate leverage."""
+
+    def setup(self):
+        self.A = np.random.default_rng(0).standard_normal((200_000, 50))
+        RowSampling.from_leverage(self.A, 500, rng=0)
+
+    def time_sample(self):
+        RowSampling.from_leverage(self.A, 500, rng=0)
+
+    def peakmem_sample(self):
+        RowSampling.from_leverage(self.A, 500, rng=0)
 
 
 class Sparse:

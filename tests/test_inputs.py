@@ -106,9 +106,12 @@ def test_the_registry_is_true(
         return
     result = run(package, call, A)
     result = result.result() if hasattr(result, "result") else result
-    found = arrays(result) or [np.asarray(result.value)]  # an estimate is a number
+    if isinstance(result, float) or hasattr(result, "value"):  # an estimate is a number
+        assert np.isfinite(getattr(result, "value", result))
+        return
+    found = arrays(result)
     assert all(np.isfinite(host(x)).all() for x in found)
-    if kind == "array-api" and not call.code.startswith("estimate") and "out" not in call.code:
+    if kind == "array-api" and "out" not in call.code:
         assert any(type(x) is type(A) and x.device == A.device for x in found)
     if hasattr(result, "reconstruct"):
         assert np.linalg.norm(host(result.reconstruct()) - matrix) <= 1e-5

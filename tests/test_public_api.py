@@ -53,8 +53,17 @@ SIGNATURES = {
     "lowapprox.svd.NystromResult.solve": ("self, b, mu", ""),
     **{
         f"lowapprox.sketching.{name}": ("m, n", "rng=None, dtype=None")
-        for name in ("Gaussian", "SparseSign", "CountSketch", "SRHT")
+        for name in (
+            *("Gaussian", "Rademacher", "SparseSign", "CountSketch", "SRHT", "SRTT", "Fastfood"),
+            *("RowSampling", "TensorSRHT", "TensorSketch", "KhatriRaoSign"),
+        )
     },
+    "lowapprox.sketching.embedding_dim": (
+        "d",
+        "eps=None, delta=0.05, kind='sparse', purpose='embed'",
+    ),
+    "lowapprox.sketching.distortion": ("S, X", ""),
+    "lowapprox.sketching.fwht": ("x, axis=0", "out=None"),
     "lowapprox.hamming_distances": (
         "text, pattern",
         "method='auto', mode='valid', wildcard=None, classes=None, dtype=None, out=None",
@@ -83,10 +92,13 @@ FIELDS = {
     "lowapprox.svd.InterpolativeResult": "indices coefficients converged passes info",
     "lowapprox.svd.CURResult": "C U R row_indices col_indices converged passes info",
     "lowapprox.svd.ErrorEstimate": "value lower upper",
-    "lowapprox.sketching.Gaussian": "T H shape toarray columns apply_rows",
-    "lowapprox.sketching.SparseSign": "T H shape toarray columns apply_rows",
-    "lowapprox.sketching.CountSketch": "T H shape toarray columns apply_rows",
-    "lowapprox.sketching.SRHT": "T H shape toarray columns apply_rows",
+    **{
+        f"lowapprox.sketching.{name}": "T H shape toarray columns apply_rows"
+        for name in (
+            *("Gaussian", "Rademacher", "SparseSign", "CountSketch", "SRHT", "SRTT", "Fastfood"),
+            *("RowSampling", "TensorSRHT", "TensorSketch", "KhatriRaoSign"),
+        )
+    },
 }
 
 

@@ -15,11 +15,14 @@ import numpy as np
 
 __all__ = [
     "Key",
+    "distinct",
     "fill_normals",
     "fill_normals_compiled",
+    "log",
     "normal_pairs",
     "signs",
     "subkey",
+    "uniforms",
     "words",
 ]
 
@@ -60,13 +63,23 @@ def signs(key: Key, start: int, stop: int) -> Floats:
     return _bit_sign(word, index & np.uint64(63))
 
 
+def distinct(key: Key, n: int, size: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return `size` distinct indices below n, sorted, every set equally likely (Floyd 1987)."""
+    chosen: set[int] = set()
+    draws = words(key, np.arange(size), [0])
+    for j, word in zip(range(n - size, n), draws.tolist(), strict=True):
+        i = word * (j + 1) >> 64
+        chosen.add(j if i in chosen else i)
+    return np.array(sorted(chosen), dtype=np.int64)
+
+
 def normal_pairs(key: Key, i: Any, k: Any) -> tuple[Floats, Floats]:
     """Return two independent standard normals for each pair of counters (Box & Muller 1958)."""
     k = _counters(k) * np.uint64(2)
     u, v = words(key, i, k), words(key, i, k + np.uint64(1))
-    # A 53-bit uniform in (0, 1] for the radius; an angle in [0, pi/4) and three bits that pick
+    # A uniform number for the radius; an angle in [0, pi/4) and three bits that pick
     # one of the eight octants.
-    radius = np.sqrt(-2.0 * _log(((u >> np.uint64(11)) + np.uint64(1)).astype(float) * 2.0**-53))
+    radius = np.sqrt(-2.0 * log(uniforms(u)))
     angle = (v >> np.uint64(11)).astype(float) * (np.pi / 4 * 2.0**-53)
     square = angle * angle
     cosine, sine = _horner(_COS, square), _horner(_SIN, square) * angle
@@ -110,7 +123,13 @@ def _mix(z: Words) -> Words:
     return z ^ (z >> np.uint64(31))
 
 
-def _log(x: Floats) -> Floats:
+def uniforms(word: Words) -> Floats:
+    """Return numbers in (0, 1] made of the upper 53 bits of words."""
+    return ((word >> np.uint64(11)) + np.uint64(1)).astype(np.float64) * 2.0**-53
+
+
+def log(x: Floats) -> Floats:
+    """Return the logarithms of positive normal numbers."""
     bits = x.view(np.int64)
     exponent = (bits - _SQRT_HALF_BITS) >> 52
     fraction = (bits - (exponent << 52)).view(np.float64)  # in [sqrt(1/2), sqrt(2))

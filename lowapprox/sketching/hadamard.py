@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from lowapprox._core.checks import checked_int
-from lowapprox._core.errors import InputError
+from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox._core.typing import RNGInput
-from lowapprox.sketching._hash import signs, subkey, words
+from lowapprox.sketching._hash import Key, distinct, signs, subkey, words
 from lowapprox.sketching.operators import NDArray, SketchOperator
+from lowapprox.sketching.walsh import hadamard_transform, parity_signs
 
 __all__ = ["SRHT"]
 
@@ -31,6 +32,10 @@ class SRHT(SketchOperator):
     block : int, optional
         Rows in a block, a power of two of at most 65536. By default the power of two next to
         m, between 1024 and 4096. Where m is larger, independent transforms are stacked.
+    exact : bool, default False
+        One Hadamard transform of all rows in place of the sum over the blocks: the textbook map,
+        ``sqrt(N / m) R H D`` for the power of two N next to n, with a random permutation of each
+        block of rows. The entries then depend on n, and the permutations take time.
     rng : None, int, SeedSequence, BitGenerator or Generator
         Source of the key; a Generator is advanced once.
     dtype : dtype, default float64
@@ -42,7 +47,7 @@ class SRHT(SketchOperator):
     InputError
         If `block` is not a power of two, or `m` or `n` is negative.
     InputTypeError
-        If `dtype` is not float32, float64, complex64 or complex128.
+        If `exact` is not a bool, or `dtype` is not float32, float64, complex64 or complex128.
 
     Notes
     -----
@@ -53,7 +58,7 @@ class SRHT(SketchOperator):
 
     Without the permutation, an input that lives on few consecutive rows meets only a few distinct
     rows of the Hadamard matrix; without the signs for each block, the same happens to an input
-    that lives on equally spaced rows.
+    that lives on equally spaced rows; the exact form cures that by one permutation for each block.
 
     References
     ----------
@@ -73,7 +78,8 @@ class SRHT(SketchOperator):
     """
 
     block: int
-    _parameters = ("block",)
+    exact: bool
+    _parameters = ("block", "exact")
 
     def __init__(
         self,
@@ -81,6 +87,7 @@ class SRHT(SketchOperator):
         n: int,
         *,
         block: int | None = None,
+        exact: bool = False,
         rng: RNGInput = None,
         dtype: Any = None,
     ) -> None:
@@ -88,20 +95,30 @@ class SRHT(SketchOperator):
         if block is None:
             power = 1 << max(self.shape[0] - 1, 0).bit_length()
             block = min(max(power, _SMALLEST_BLOCK), _LARGEST_BLOCK)
+            if exact:
+                block = min(block, 1 << max(self.shape[1] - 1, 0).bit_length())
         self.block = checked_int(block, "block", 1, 1 << 16)
         if self.block & (self.block - 1):
             raise InputError(f"`block` must be a power of two in [1, 65536], got {self.block}")
+        if not isinstance(exact, bool):
+            raise InputTypeError(f"`exact` must be a bool, got {exact!r}")
+        self.exact = exact
         self._granule = self.block
 
     def _scale(self) -> float:
         return float(self.shape[0] ** -0.5)
 
     def _copies(self) -> list[_BlockTransform]:
-        """Return the stacked transforms, each with at most as many rows as a block has."""
+        """Return the stacked transforms, each with at most as many rows as it has to choose of."""
         m, r = self.shape[0], self.block
+        blocks = 1
+        if self.exact:
+            blocks = 1 << max(-(-self.shape[1] // r) - 1, 0).bit_length()
         return [
-            _BlockTransform(slice(t, min(t + r, m)), r, subkey(self.key, t // r))
-            for t in range(0, m, r)
+            (_Transform if self.exact else _BlockTransform)(
+                slice(t, min(t + blocks * r, m)), r, blocks, subkey(self.key, t // (blocks * r))
+            )
+            for t in range(0, m, blocks * r)
         ]
 
     def _entries(self, i0: int, i1: int) -> NDArray:
@@ -127,13 +144,24 @@ class SRHT(SketchOperator):
 class _BlockTransform:
     """Up to r rows of the operator: signs, permutation, transform and sampling of each block."""
 
-    def __init__(self, rows: slice, r: int, key: tuple[int, int]) -> None:
+    def __init__(self, rows: slice, r: int, blocks: int, key: Key) -> None:
         self.rows, self.r = rows, r
         self.row_key, self.block_key = subkey(key, 0), subkey(key, 1)
-        index = np.arange(r, dtype=np.uint64)
-        self.places = np.argsort(words(subkey(key, 2), index, [0]), kind="stable")
-        chosen = np.argsort(words(subkey(key, 3), index, [0]), kind="stable")
-        self.samples = np.sort(chosen[: rows.stop - rows.start])
+        self.place_key, self.sample_key = subkey(key, 2), subkey(key, 3)
+        self.choose(blocks)
+
+    def choose(self, blocks: int) -> None:
+        """Draw what all blocks share."""
+        del blocks
+        index = np.arange(self.r, dtype=np.uint64)
+        self.common = np.argsort(words(self.place_key, index, [0]), kind="stable")
+        chosen = np.argsort(words(self.sample_key, index, [0]), kind="stable")
+        self.samples = np.sort(chosen[: self.rows.stop - self.rows.start])
+
+    def places(self, first: int, last: int) -> NDArray:
+        """Return the positions in the buffer of the rows of some blocks; one row for all alike."""
+        del first, last
+        return self.common[None]
 
     def row_signs(self, i0: int, i1: int) -> NDArray:
         return signs(self.row_key, i0, i1)
@@ -145,17 +173,22 @@ class _BlockTransform:
         table = signs(self.block_key, first * width, last * width)
         return np.ascontiguousarray(table.reshape(last - first, width)[:, :size])
 
+    def spread(self, values: NDArray, buffer: NDArray) -> None:
+        """Put the samples where they come from in a block of zeros."""
+        buffer[self.samples] = values
+
     def pieces(self, i0: int, i1: int) -> Any:
         """Yield the blocks that meet the rows i0 to i1: number, rows, positions in the buffer."""
         for b in range(i0 // self.r, -(-i1 // self.r)):
             lo, hi = max(i0, b * self.r), min(i1, (b + 1) * self.r)
-            yield b, slice(lo - i0, hi - i0), self.places[lo - b * self.r : hi - b * self.r]
+            places = self.places(b, b + 1)[0]
+            yield b, slice(lo - i0, hi - i0), places[lo - b * self.r : hi - b * self.r]
 
     def entries(self, i0: int, i1: int, slab: NDArray) -> None:
         """Write the columns i0 to i1."""
         row_signs = self.row_signs(i0, i1)
         for b, cols, places in self.pieces(i0, i1):
-            walsh = _parity_signs(self.samples[:, None] & places)
+            walsh = parity_signs(self.samples[:, None] & places)
             slab[self.rows, cols] = self.block_signs(b, b + 1).T * walsh * row_signs[cols]
 
     def add(self, tile: NDArray, start: int, acc: NDArray) -> None:
@@ -164,7 +197,7 @@ class _BlockTransform:
         for b, rows, places in self.pieces(start, start + tile.shape[0]):
             buffer = np.zeros((self.r, tile.shape[1]), acc.dtype)
             buffer[places] = row_signs[rows, None] * tile[rows]
-            _transform(buffer)
+            hadamard_transform(buffer)
             acc[self.rows] += self.block_signs(b, b + 1).T * buffer[self.samples]
 
     def add_compiled(self, tile: NDArray, start: int, acc: NDArray) -> None:
@@ -177,7 +210,7 @@ class _BlockTransform:
         add_hadamard_blocks(
             tile,
             start - first * self.r,
-            self.places,
+            self.places(first, last),
             self.row_signs(start, stop).astype(tile.dtype),
             self.samples,
             self.block_signs(first, last),
@@ -191,23 +224,29 @@ class _BlockTransform:
         row_signs = self.row_signs(start, stop).astype(out.real.dtype)
         for b, rows, places in self.pieces(start, stop):
             buffer = np.zeros((self.r, Y.shape[1]), out.dtype)
-            buffer[self.samples] = self.block_signs(b, b + 1).T * Y[self.rows]
-            _transform(buffer)
+            self.spread(self.block_signs(b, b + 1).T * Y[self.rows], buffer)
+            hadamard_transform(buffer)
             out[rows] += row_signs[rows, None] * buffer[places]
 
 
-def _parity_signs(x: NDArray) -> NDArray:
-    for shift in (16, 8, 4, 2, 1):
-        x = x ^ (x >> shift)
-    return 1.0 - 2.0 * (x & 1)
+class _Transform(_BlockTransform):
+    """One transform of all rows: the same, with signs of the blocks and samples that it implies.
 
+    The entry of a Hadamard matrix in row ``hi * r + lo`` and column ``b * r + j`` is its entry for
+    hi and b times its entry for lo and j.
+    """
 
-def _transform(x: NDArray) -> None:
-    """Hadamard transform along the first axis, in place; the length is a power of two."""
-    h = 1
-    while h < x.shape[0]:
-        pairs = x.reshape(-1, 2, h, x.shape[1])
-        difference = pairs[:, 0] - pairs[:, 1]
-        pairs[:, 0] += pairs[:, 1]
-        pairs[:, 1] = difference
-        h *= 2
+    def choose(self, blocks: int) -> None:
+        chosen = distinct(self.sample_key, blocks * self.r, self.rows.stop - self.rows.start)
+        self.high, self.samples = chosen // self.r, chosen % self.r
+
+    def places(self, first: int, last: int) -> NDArray:
+        index = np.arange(first * self.r, last * self.r, dtype=np.uint64)
+        word = words(self.place_key, index, [0]).reshape(-1, self.r)
+        return np.argsort(word, axis=1, kind="stable")
+
+    def spread(self, values: NDArray, buffer: NDArray) -> None:
+        np.add.at(buffer, self.samples, values)  # samples of one transform share rows of a block
+
+    def block_signs(self, first: int, last: int) -> NDArray:
+        return parity_signs(np.arange(first, last)[:, None] & self.high)

@@ -13,7 +13,13 @@ import numpy as np
 from lowapprox._core.jit import kernel
 from lowapprox._core.simd import vadd, vfill, vload, vmuladd, vstore
 
-__all__ = ["add_hadamard_blocks", "add_signed_csr", "add_signed_rows", "fill_normals"]
+__all__ = [
+    "add_hadamard_blocks",
+    "add_signed_csr",
+    "add_signed_rows",
+    "fill_normals",
+    "hadamard_groups",
+]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _ONE, _MIX1, _MIX2 = np.uint64(1), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -137,6 +143,38 @@ def _transform(x: Any, rows: Any, lanes: Any) -> None:
 
 
 @kernel()
+def hadamard_groups(
+    x: Any, first: Any, last: Any, h: Any, rows: Any, width: Any, lanes: Any
+) -> None:
+    """Do the levels from the row distance h on, `rows` rows at a time, of some groups of rows.
+
+    The rows of a group are h rows of `width` numbers apart in the flat array; the groups have
+    numbers.
+    """
+    w, step = len(lanes), h * width
+    buffer = np.zeros(rows * w, x.dtype)
+    for g in range(first, last):
+        start = (g // h * h * rows + g % h) * width
+        for c in range(start, start + width, w):
+            part = min(w, start + width - c)
+            if part == w:
+                for i in range(rows):
+                    vstore(buffer, i * w, vload(x, c + i * step, lanes))
+            else:
+                for i in range(rows):
+                    for j in range(part):
+                        buffer[i * w + j] = x[c + i * step + j]
+            _transform(buffer, rows, lanes)
+            if part == w:
+                for i in range(rows):
+                    vstore(x, c + i * step, vload(buffer, i * w, lanes))
+            else:
+                for i in range(rows):
+                    for j in range(part):
+                        x[c + i * step + j] = buffer[i * w + j]
+
+
+@kernel()
 def add_hadamard_blocks(
     tile: Any,
     offset: Any,
@@ -149,22 +187,23 @@ def add_hadamard_blocks(
 ) -> None:
     """Transform the tile block by block and add the sampled rows, with random signs, to acc.
 
-    `offset` is the position of the first row in its block; `places` are the positions in the
-    buffer of the rows of a block, `block_signs` has a row for each block of the tile.
+    `offset` is the position of the first row in its block; `places` has the positions in the
+    buffer of the rows of each block, or of all blocks alike, `block_signs` a row for each block.
     """
     n, k = tile.shape
-    r, w = places.size, len(lanes)
+    r, w = places.shape[1], len(lanes)
     x = np.zeros(r * w, tile.dtype)
     flat = tile.reshape(-1)
     zero = vfill(tile.dtype.type(0.0), lanes)
     for b in range(block_signs.shape[0]):
         lo, hi = max(0, b * r - offset), min(n, (b + 1) * r - offset)
+        order = places[min(b, places.shape[0] - 1)]
         for c in range(0, k, w):
             width = min(w, k - c)
             if width < w or hi - lo < r:
                 x[:] = 0.0
             for i in range(lo, hi):
-                place = places[i + offset - b * r] * w
+                place = order[i + offset - b * r] * w
                 if width == w:
                     vstore(x, place, vmuladd(zero, row_signs[i], vload(flat, i * k + c, lanes)))
                 else:

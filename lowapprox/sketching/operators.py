@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -14,7 +14,10 @@ from lowapprox._core.rng import as_generator, draw_key
 from lowapprox._core.typing import Array, MatrixInput, RNGInput
 from lowapprox.sketching._partial import CHUNKS, add_partial_sums
 
-__all__ = ["NDArray", "SketchOperator", "narrowed", "use_kernels"]
+if TYPE_CHECKING:
+    from lowapprox.sketching.tensor import LazyProduct
+
+__all__ = ["NDArray", "SketchOperator", "narrowed", "on_host", "use_kernels"]
 
 NDArray: TypeAlias = np.ndarray[Any, Any]
 
@@ -129,23 +132,39 @@ class SketchOperator:
 
     def __matmul__(self, X: MatrixInput) -> Array:
         """Return ``S @ X`` for an array, sparse array or linear operator with n rows."""
+        from lowapprox.sketching.tensor import LazyProduct
+
+        if isinstance(X, LazyProduct):
+            return self._times_lazy(X)
         if _ndim(X) == 1:
             return (self @ _as_column(X))[:, 0]
         op = as_matrix(X, "X")
-        if op.shape[0] != self.shape[1]:
-            raise InputError(
-                f"`X` must have {self.shape[1]} rows for {type(self).__name__} of shape "
-                f"{self.shape}, got shape {op.shape}"
-            )
+        self._check_rows(op.shape)
         dtype = self._product_dtype(op.dtype)
         if isinstance(op, MatrixView) or op.kind == "operator":
             return _times_products(self.toarray(), op)
-        if op.kind == "dense" and not _on_host(op):
+        if op.kind == "dense" and not on_host(op):
             return self._times_device(op)
         acc = np.zeros((self.shape[0], op.shape[1]), np.result_type(dtype, np.float64))
         self._accumulate(op, 0, acc)
         result: Any = acc.astype(dtype, copy=False)
         return result if op.xp is np else _to_namespace(op, result)
+
+    def _check_rows(self, shape: tuple[int, int]) -> None:
+        if shape[0] != self.shape[1]:
+            raise InputError(
+                f"`X` must have {self.shape[1]} rows for {type(self).__name__} of shape "
+                f"{self.shape}, got shape {shape}"
+            )
+
+    def _times_lazy(self, X: LazyProduct) -> Array:
+        """Multiply with a product of factors, whose rows are made block by block."""
+        self._check_rows(X.shape)
+        dtype = self._product_dtype(X.dtype)
+        out = np.zeros((self.shape[0], X.shape[1]), np.result_type(dtype, np.float64))
+        for start, block in X.row_blocks():
+            self.apply_rows(block, start, out)
+        return out.astype(dtype, copy=False)
 
     def __rmatmul__(self, X: Array) -> Array:
         """Return ``X @ S`` for an array with m columns."""
@@ -204,7 +223,7 @@ class SketchOperator:
                 f"`out` must have shape {(self.shape[0], k)} and be writable, got shape "
                 f"{out.shape}, writable: {out.flags.writeable}"
             )
-        if op.kind == "operator" or isinstance(op, MatrixView) or not _on_host(op):
+        if op.kind == "operator" or isinstance(op, MatrixView) or not on_host(op):
             raise InputTypeError(
                 "`block` must be an array in host memory or a sparse array, "
                 f"got {type(block).__name__}"
@@ -335,7 +354,7 @@ class _Transposed:
         m = self.base.shape[0]
         if op.shape[0] != m:
             raise InputError(f"`Y` must have {m} rows for shape {self.shape}, got shape {op.shape}")
-        if isinstance(op, MatrixView) or op.kind == "operator" or not _on_host(op):
+        if isinstance(op, MatrixView) or op.kind == "operator" or not on_host(op):
             return _times_products(self.toarray(), op)
         # The result, which is dense, is larger than what a sparse array of few rows becomes.
         values = op.csr.toarray() if isinstance(op, _Sparse) else op.to_numpy(op.source)
@@ -382,7 +401,7 @@ def _times_products(S: NDArray, op: MatrixLike) -> Array:
     return op.xp.conj(product).T if op.dtype.kind == "c" else product.T
 
 
-def _on_host(op: MatrixLike) -> bool:
+def on_host(op: MatrixLike) -> bool:
     """Tell whether NumPy can read the array in place."""
     if op.xp is np or isinstance(op, MatrixView):
         return op.xp is np

@@ -53,8 +53,11 @@ class Rademacher(SlabOperator):
 
     def _slab(self, i0: int, i1: int, compiled: bool) -> NDArray:
         del compiled  # the generation takes little of the time
+        return self.signs(np.arange(i0, i1, dtype=np.uint64))
+
+    def signs(self, index: NDArray) -> NDArray:
+        """Return the signs of columns with any indices."""
         m = self.shape[0]
-        columns = np.arange(i0, i1, dtype=np.uint64)[:, None]
-        word = words(self.key, columns, np.arange(-(-m // 64), dtype=np.uint64))
+        word = words(self.key, index[:, None], np.arange(-(-m // 64), dtype=np.uint64))
         bits = np.unpackbits(word.astype("<u8").view(np.uint8), axis=1, bitorder="little")
         return 1.0 - 2.0 * bits[:, :m].T

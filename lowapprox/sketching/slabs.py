@@ -18,7 +18,7 @@ class SlabOperator(SketchOperator):
     """An operator that has no faster product than by its explicit entries."""
 
     def _scale(self) -> float:
-        return float(self.shape[0] ** -0.5)
+        return float(max(self.shape[0], 1) ** -0.5)
 
     def _slab(self, i0: int, i1: int, compiled: bool) -> NDArray:
         """Return columns before scaling, in double precision, by a kernel if there is one."""

@@ -13,7 +13,7 @@ from lowapprox.sketching._hash import words
 from lowapprox.sketching._partial import CHUNKS, add_partial_sums
 from lowapprox.sketching.operators import NDArray, SketchOperator, use_kernels
 
-__all__ = ["CountSketch", "SparseSign"]
+__all__ = ["CountSketch", "SparseSign", "add_signed"]
 
 
 class SparseSign(SketchOperator):
@@ -78,9 +78,13 @@ class SparseSign(SketchOperator):
 
     def _targets(self, i0: int, i1: int) -> tuple[NDArray, NDArray]:
         """Return the rows and signs of the entries of some columns, as (zeta, b) arrays."""
+        return self.targets(np.arange(i0, i1, dtype=np.uint64))
+
+    def targets(self, index: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the same for columns with any indices."""
         bounds = self._bounds()[:, None]
         k = np.arange(self.zeta, dtype=np.uint64)[:, None]
-        word = words(self.key, np.arange(i0, i1, dtype=np.uint64), k)
+        word = words(self.key, index, k)
         sizes = np.diff(bounds, axis=0).astype(np.uint64)
         offset = ((word >> np.uint64(32)) * sizes) >> np.uint64(32)
         return bounds[:-1] + offset.astype(np.int64), 1.0 - 2.0 * (word & np.uint64(1))
@@ -101,10 +105,7 @@ class SparseSign(SketchOperator):
             add_signed_rows(tile, start, *self._kernel_key(), self._bounds(), acc)
             return
         for rows, signs in zip(*self._targets(start, start + tile.shape[0]), strict=True):
-            order = np.argsort(rows, kind="stable")
-            hit, first = np.unique(rows[order], return_index=True)
-            signed = tile[order] * signs[order, None]  # double precision
-            acc[hit] += np.add.reduceat(signed, first, axis=0)
+            add_signed(tile, rows, signs, acc)
 
     def _adjoint_rows(self, Y: NDArray, i0: int, i1: int) -> NDArray:
         out = np.zeros((i1 - i0, Y.shape[1]), Y.dtype)
@@ -149,6 +150,13 @@ class SparseSign(SketchOperator):
             scale=self._scale(),
             threaded=True,
         )
+
+
+def add_signed(tile: NDArray, rows: NDArray, signs: NDArray, acc: NDArray) -> None:
+    """Add the rows of a tile, with signs, to some rows of acc, in double precision."""
+    order = np.argsort(rows, kind="stable")
+    hit, first = np.unique(rows[order], return_index=True)
+    acc[hit] += np.add.reduceat(tile[order] * signs[order, None], first, axis=0)
 
 
 class CountSketch(SparseSign):

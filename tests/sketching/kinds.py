@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from lowapprox.sketching import SRHT, CountSketch, Gaussian, Rademacher, SparseSign, operators
+import numpy as np
 
-KINDS: dict[str, Callable[..., Any]] = {
+from lowapprox.sketching import (
+    SRHT,
+    SRTT,
+    CountSketch,
+    Fastfood,
+    Gaussian,
+    KhatriRaoSign,
+    Rademacher,
+    RowSampling,
+    SparseSign,
+    TensorSketch,
+    TensorSRHT,
+    operators,
+)
+
+# Their entries depend on the key and the indices only, whatever n is.
+UNBOUNDED: dict[str, Callable[..., Any]] = {
     "gaussian": Gaussian,
     "rademacher": Rademacher,
     "sparse": SparseSign,
@@ -17,6 +34,37 @@ KINDS: dict[str, Callable[..., Any]] = {
     "countsketch": CountSketch,
     "srht": SRHT,
     "srht-16": partial(SRHT, block=16),
+}
+
+
+def sampling(m: int, n: int, **options: Any) -> RowSampling:
+    """Sample with unequal chances; nothing can be chosen where there is nothing."""
+    return RowSampling(m if n else 0, n, probabilities=1.0 + np.arange(n) % 5, **options)
+
+
+def tensor(operator: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a tensor operator for up to three factors, of about equal sizes."""
+
+    def make(m: int, n: int, **options: Any) -> Any:
+        sizes = [n]
+        while sizes[-1] > 3 and len(sizes) < 3:
+            n = sizes.pop()
+            a = next(a for a in range(math.isqrt(n), 0, -1) if n % a == 0)
+            sizes += [a, n // a]
+        return operator(m, sizes, **options)
+
+    return make
+
+
+KINDS: dict[str, Callable[..., Any]] = UNBOUNDED | {
+    "srht-exact": partial(SRHT, exact=True),
+    "srht-exact-16": partial(SRHT, exact=True, block=16),
+    "srtt": SRTT,
+    "fastfood": Fastfood,
+    "sampling": sampling,
+    "tensor-srht": tensor(TensorSRHT),
+    "tensor-sketch": tensor(TensorSketch),
+    "khatri-rao-sign": tensor(KhatriRaoSign),
 }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lowapprox.sketching import SRHT, CountSketch, Gaussian, SparseSign
+from lowapprox.sketching import SRHT, SRTT, CountSketch, Gaussian, SparseSign
 from lowapprox.sketching.hadamard import _BlockTransform
 from tests.sketching.kinds import KINDS
 
@@ -144,9 +144,9 @@ def test_srht_needs_its_permutation_and_its_block_signs(part, form, monkeypatch)
     if part == "places":
         made = _BlockTransform.__init__
 
-        def without(self, rows, r, key):
-            made(self, rows, r, key)
-            self.places = np.arange(r)
+        def without(self, rows, r, blocks, key):
+            made(self, rows, r, blocks, key)
+            self.common = np.arange(r)
 
         monkeypatch.setattr(_BlockTransform, "__init__", without)
     else:
@@ -193,3 +193,48 @@ def test_count_sketch_distortion_with_many_rows():
         s = np.linalg.svd(CountSketch(d * d, n, rng=key) @ Q, compute_uv=False)
         assert s[-1] > 0.5
         assert s[0] < 1.6
+
+
+def smallest_on_coordinates(make, m, d, step):
+    """Smallest singular value on coordinates 0, step, 2 step, ... for each of 100 keys."""
+    values = []
+    for key in range(100):
+        S = make(m, d * step, rng=key)
+        if step == 1:
+            SQ = S.columns(0, d)
+        else:
+            SQ = np.hstack([S.columns(i, i + 1) for i in range(0, d * step, step)])
+        values.append(np.linalg.svd(SQ, compute_uv=False)[-1])
+    return np.array(values)
+
+
+@pytest.mark.parametrize(("d", "step"), [(64, 1), (64, 16), (64, 256), (32, 1024)])
+def test_srht_on_aligned_coordinates(d, step):
+    assert smallest_on_coordinates(SRHT, 4 * d, d, step).min() >= 0.42
+    # The negative control: two coordinates meet almost surely.
+    assert np.median(smallest_on_coordinates(CountSketch, 4 * d, d, step)) < 1e-12
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", ["srht-exact", "srtt", "rademacher"])
+def test_other_dense_operators_embed_coherent_subspaces(kind, form):
+    if (kind, form) == ("srtt", "strided"):
+        pytest.skip("a cosine transform without a permutation, see the next test")
+    n, d = 4096, 32
+    Q = orthonormal_input(form, n, d)
+    for key in range(6):
+        s = np.linalg.svd(KINDS[kind](4 * d, n, rng=key) @ Q, compute_uv=False)
+        assert s[-1] > 0.4
+        assert s[0] < 1.65
+
+
+def test_the_cosine_transform_is_worse_on_equally_spaced_rows():
+    n, d = 16384, 64
+    Q = orthonormal_input("strided", n, d)
+    smallest = {
+        make: np.median(
+            [np.linalg.svd(make(4 * d, n, rng=key) @ Q, compute_uv=False)[-1] for key in range(9)]
+        )
+        for make in (SRTT, SRHT)
+    }
+    assert smallest[SRTT] < 0.45 < smallest[SRHT]
