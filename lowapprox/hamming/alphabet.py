@@ -291,7 +291,8 @@ class _Table:
                     codes, keys = self.table[keys], keys.astype(np.uint8) + low
                     encode_few(letters, keys, codes, np.uint8(self.other), (0,) * 64, out)
                     return
-            encode(letters, low, self.table, self.other, out)
+            with np.errstate(over="ignore"):  # differences wrap around, also as Python
+                encode(letters, low, self.table, self.other, out)
         else:
             index = (letters - low).astype(np.int64)
             known = (index >= 0) & (index < self.table.size)  # 64-bit letters may wrap around

@@ -16,16 +16,13 @@ __all__ = ["encode", "encode_few"]
 def encode(letters: Any, low: Any, table: Any, other: Any, out: Any) -> None:
     """Write ``table[letters[i] - low]``, or `other` where there is no such entry.
 
-    The letters are unsigned, and so are their differences.
+    The letters are unsigned, and so is the difference: letters that were signed lie on both sides
+    of zero, and what is below `low` wraps to a large number.
     """
     size = np.uint64(table.size)
     for i in range(letters.size):
-        code = other
-        if letters[i] >= low:
-            index = np.uint64(letters[i] - low)
-            if index < size:
-                code = table[index]
-        out[i] = code
+        index = np.uint64(letters.dtype.type(letters[i] - low))
+        out[i] = table[index] if index < size else other
 
 
 @kernel()
