@@ -174,6 +174,7 @@ def test_contracts(case: Callable[..., Any], error: str, gen: np.random.Generato
     assert failed <= delta * len(SEEDS)
 
 
+@pytest.mark.large
 @pytest.mark.usefixtures("sampling_pays")
 def test_estimates_are_unbiased(gen: np.random.Generator) -> None:
     text, pattern, _ = _planted(gen)
@@ -217,6 +218,7 @@ def test_some_shifts_counted_again(gen: np.random.Generator) -> None:
     assert np.array_equal(found[again], exact[again])
 
 
+@pytest.mark.large
 def test_long_text_with_any_number_of_threads(gen: np.random.Generator) -> None:
     text = gen.integers(0, 60, 420_000).astype(np.uint8)
     pattern = text[200_000:220_000].copy()
