@@ -159,6 +159,7 @@ def count(text: np.ndarray, pattern: np.ndarray) -> np.ndarray:
     return out
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("layout", ["contiguous", "strided", "big-endian"])
 @pytest.mark.parametrize("dtype", ["i1", "u1", "u2", "i4", "i8", "u8"])

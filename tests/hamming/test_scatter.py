@@ -28,6 +28,7 @@ def test_letters_apart(problem: Problem, random) -> None:
     assert np.array_equal(counted(problem, *counters), naive(problem))
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("mode", ["valid", "full", "cyclic"])
 def test_long_texts(mode: str, gen: np.random.Generator) -> None:
     text, pattern = gen.integers(-50, 1000, 300_000), gen.integers(-50, 1000, 200)
