@@ -66,7 +66,8 @@ def add_partial_sums(
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # infinities and NaN go through
                 compute(chunk, r, acc)
-                acc *= scale
+                if scale != 1.0:
+                    acc *= scale
                 with changed:
                     changed.wait_for(lambda: turns[r] == chunk)
                 target += acc

@@ -206,7 +206,7 @@ class _BlockTransform:
 
         stop = start + tile.shape[0]
         first, last = start // self.r, -(-stop // self.r)
-        lanes = (0.0,) * (128 // tile.itemsize)  # two cache lines of each row
+        lanes = (0.0,) * (64 // tile.itemsize)  # a cache line of each row
         add_hadamard_blocks(
             tile,
             start - first * self.r,

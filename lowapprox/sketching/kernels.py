@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lowapprox._core.jit import kernel
-from lowapprox._core.simd import vadd, vfill, vload, vmuladd, vstore
+from lowapprox._core.simd import vadd, vdouble, vfill, vload, vmuladd, vstore
 
 __all__ = [
     "add_hadamard_blocks",
@@ -26,6 +26,7 @@ _ONE, _MIX1, _MIX2 = np.uint64(1), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94
 _TWO, _S11 = np.uint64(2), np.uint64(11)
 _S27, _S30, _S31, _S32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
 _SQRT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
+_PANELS = 5  # of a block that are read at a time: whole cache lines, one after the other
 _LN2, _OCTANT = 0.6931471805599453, math.pi / 4 * 2.0**-53
 
 
@@ -42,21 +43,30 @@ def _row_state(row: Any, key0: Any, key1: Any) -> Any:
 
 
 @kernel()
-def add_signed_rows(tile: Any, start: Any, key0: Any, key1: Any, bounds: Any, acc: Any) -> None:
-    """Add each row of the tile, with a random sign, to one row of acc in each block."""
-    for i in range(tile.shape[0]):
+def add_signed_rows(
+    tile: Any, start: Any, key0: Any, key1: Any, bounds: Any, lanes: Any, acc: Any
+) -> None:
+    """Add each row of the tile, with a random sign, to one row of acc in each block.
+
+    The sign is a factor: half of all branches on it would be predicted wrongly.
+    """
+    n, k = tile.shape
+    w = len(lanes)
+    whole = k // w * w
+    flat, out = tile.reshape(-1), acc.reshape(-1)
+    for i in range(n):
         state = _row_state(np.uint64(start) + np.uint64(i), key0, key1)
-        row = tile[i]
-        for k in range(bounds.size - 1):
-            word = _mix(state + np.uint64(k + 1) * _GOLDEN)
-            size = np.uint64(bounds[k + 1] - bounds[k])
-            target = acc[bounds[k] + np.int64(((word >> _S32) * size) >> _S32)]
-            if word & _ONE:
-                for j in range(row.size):
-                    target[j] -= row[j]
-            else:
-                for j in range(row.size):
-                    target[j] += row[j]
+        row = i * k
+        for b in range(bounds.size - 1):
+            word = _mix(state + np.uint64(b + 1) * _GOLDEN)
+            size = np.uint64(bounds[b + 1] - bounds[b])
+            target = (bounds[b] + np.int64(((word >> _S32) * size) >> _S32)) * k
+            sign = 1.0 - 2.0 * np.float64(np.int64(word & _ONE))
+            for j in range(0, whole, w):
+                entries = vdouble(vload(flat, row + j, lanes))
+                vstore(out, target + j, vmuladd(vload(out, target + j, lanes), sign, entries))
+            for j in range(whole, k):
+                out[target + j] += sign * flat[row + j]
 
 
 @kernel()
@@ -89,11 +99,11 @@ def add_signed_csr(
 
 
 @kernel()
-def _levels8(x: Any, rows: Any, h: Any, minus: Any, lanes: Any) -> None:
+def _levels8(x: Any, first: Any, last: Any, h: Any, minus: Any, lanes: Any) -> None:
     """Three levels of the Hadamard transform, at the row distances h, 2h and 4h."""
     w = len(lanes)
     s = h * w
-    for base in range(0, rows * w, 8 * s):
+    for base in range(first, last, 8 * s):
         for q in range(base, base + s, w):
             a0, a1 = vload(x, q, lanes), vload(x, q + s, lanes)
             a2, a3 = vload(x, q + 2 * s, lanes), vload(x, q + 3 * s, lanes)
@@ -118,11 +128,11 @@ def _levels8(x: Any, rows: Any, h: Any, minus: Any, lanes: Any) -> None:
 
 
 @kernel()
-def _level2(x: Any, rows: Any, h: Any, minus: Any, lanes: Any) -> None:
+def _level2(x: Any, first: Any, last: Any, h: Any, minus: Any, lanes: Any) -> None:
     """One level of the Hadamard transform, at the row distance h."""
     w = len(lanes)
     s = h * w
-    for base in range(0, rows * w, 2 * s):
+    for base in range(first, last, 2 * s):
         for q in range(base, base + s, w):
             a, b = vload(x, q, lanes), vload(x, q + s, lanes)
             vstore(x, q, vadd(a, b))
@@ -130,16 +140,25 @@ def _level2(x: Any, rows: Any, h: Any, minus: Any, lanes: Any) -> None:
 
 
 @kernel()
-def _transform(x: Any, rows: Any, lanes: Any) -> None:
-    """Hadamard transform of the rows of a flat buffer, in place."""
-    minus = x.dtype.type(-1.0)
-    h = 1
+def _levels(x: Any, first: Any, last: Any, h: Any, rows: Any, minus: Any, lanes: Any) -> None:
+    """All levels from the row distance h to less than `rows`."""
     while 8 * h <= rows:
-        _levels8(x, rows, h, minus, lanes)
+        _levels8(x, first, last, h, minus, lanes)
         h *= 8
     while h < rows:
-        _level2(x, rows, h, minus, lanes)
+        _level2(x, first, last, h, minus, lanes)
         h *= 2
+
+
+@kernel()
+def _transform(x: Any, first: Any, rows: Any, lanes: Any) -> None:
+    """Hadamard transform, in place, of rows of a flat buffer that begin at `first`."""
+    minus, w = x.dtype.type(-1.0), len(lanes)
+    inner = min(rows, 64)  # these stay in the smallest cache
+    last = first + rows * w
+    for i in range(first, last, inner * w):
+        _levels(x, i, i + inner * w, 1, inner, minus, lanes)
+    _levels(x, first, last, inner, rows, minus, lanes)
 
 
 @kernel()
@@ -164,7 +183,7 @@ def hadamard_groups(
                 for i in range(rows):
                     for j in range(part):
                         buffer[i * w + j] = x[c + i * step + j]
-            _transform(buffer, rows, lanes)
+            _transform(buffer, 0, rows, lanes)
             if part == w:
                 for i in range(rows):
                     vstore(x, c + i * step, vload(buffer, i * w, lanes))
@@ -192,29 +211,38 @@ def add_hadamard_blocks(
     """
     n, k = tile.shape
     r, w = places.shape[1], len(lanes)
-    x = np.zeros(r * w, tile.dtype)
-    flat = tile.reshape(-1)
+    panel = r * w
+    x = np.zeros(_PANELS * panel, tile.dtype)
+    flat, out = tile.reshape(-1), acc.reshape(-1)
     zero = vfill(tile.dtype.type(0.0), lanes)
     for b in range(block_signs.shape[0]):
         lo, hi = max(0, b * r - offset), min(n, (b + 1) * r - offset)
         order = places[min(b, places.shape[0] - 1)]
-        for c in range(0, k, w):
-            width = min(w, k - c)
-            if width < w or hi - lo < r:
+        for start in range(0, k, _PANELS * w):
+            stop = min(k, start + _PANELS * w)
+            whole = start + (stop - start) // w * w
+            if hi - lo < r or whole < stop:
                 x[:] = 0.0
             for i in range(lo, hi):
                 place = order[i + offset - b * r] * w
-                if width == w:
+                for c in range(start, whole, w):
                     vstore(x, place, vmuladd(zero, row_signs[i], vload(flat, i * k + c, lanes)))
-                else:
-                    for j in range(width):
-                        x[place + j] = row_signs[i] * tile[i, c + j]
-            _transform(x, r, lanes)
-            for t in range(samples.size):
-                source = samples[t] * w
-                sign = block_signs[b, t]
-                for j in range(width):
-                    acc[t, c + j] += sign * x[source + j]
+                    place += panel
+                for j in range(stop - whole):
+                    x[place + j] = row_signs[i] * tile[i, whole + j]
+            first = 0
+            for c in range(start, stop, w):
+                _transform(x, first, r, lanes)
+                for t in range(samples.size):
+                    source, target = first + samples[t] * w, t * k + c
+                    sign = block_signs[b, t]
+                    if c < whole:
+                        sample = vdouble(vload(x, source, lanes))
+                        vstore(out, target, vmuladd(vload(out, target, lanes), sign, sample))
+                    else:
+                        for j in range(stop - c):
+                            out[target + j] += sign * x[source + j]
+                first += panel
 
 
 @kernel()

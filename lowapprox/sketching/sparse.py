@@ -102,7 +102,8 @@ class SparseSign(SketchOperator):
         if compiled:
             from lowapprox.sketching.kernels import add_signed_rows
 
-            add_signed_rows(tile, start, *self._kernel_key(), self._bounds(), acc)
+            lanes = (0.0,) * 8  # a cache line in double precision
+            add_signed_rows(tile, start, *self._kernel_key(), self._bounds(), lanes, acc)
             return
         for rows, signs in zip(*self._targets(start, start + tile.shape[0]), strict=True):
             add_signed(tile, rows, signs, acc)

@@ -143,7 +143,8 @@ def _transform_large(x: NDArray) -> None:
         cuts = np.arange(_TASKS + 1) * groups // _TASKS
 
         def task(i: int, h: int = h, rows: int = rows, cuts: NDArray = cuts) -> None:
-            hadamard_groups(flat, cuts[i], cuts[i + 1], h, rows, k, lanes)
+            with np.errstate(over="ignore", invalid="ignore"):  # of this thread
+                hadamard_groups(flat, cuts[i], cuts[i + 1], h, rows, k, lanes)
 
         run_blocks(task, _TASKS)
         h *= rows
