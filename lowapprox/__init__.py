@@ -17,11 +17,12 @@ _NAMES = {
     "MissingDependencyError": "_core.errors",
     "NumericalError": "_core.errors",
     "hamming_distances": "hamming",
+    "lstsq": "regression",
     "randomized_svd": "svd",
     "show_config": "_core.config",
     "thread_limit": "_core.threads",
 }
-_MODULES = ("datasets", "hamming", "sketching", "svd")
+_MODULES = ("datasets", "hamming", "regression", "sketching", "svd")
 
 __all__ = [*_MODULES, *_NAMES, "__version__"]
 

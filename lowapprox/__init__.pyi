@@ -1,5 +1,6 @@
 from lowapprox import datasets as datasets
 from lowapprox import hamming as hamming
+from lowapprox import regression as regression
 from lowapprox import sketching as sketching
 from lowapprox import svd as svd
 from lowapprox._core.config import show_config as show_config
@@ -13,6 +14,7 @@ from lowapprox._core.errors import MissingDependencyError as MissingDependencyEr
 from lowapprox._core.errors import NumericalError as NumericalError
 from lowapprox._core.threads import thread_limit as thread_limit
 from lowapprox.hamming import hamming_distances as hamming_distances
+from lowapprox.regression import lstsq as lstsq
 from lowapprox.svd import randomized_svd as randomized_svd
 
 __all__: list[str]

@@ -20,6 +20,7 @@ PACKAGES = (
     "lowapprox.svd",
     "lowapprox.sketching",
     "lowapprox.hamming",
+    "lowapprox.regression",
     "lowapprox.datasets",
 )
 
@@ -64,6 +65,11 @@ SIGNATURES = {
     ),
     "lowapprox.sketching.distortion": ("S, X", ""),
     "lowapprox.sketching.fwht": ("x, axis=0", "out=None"),
+    "lowapprox.lstsq": (
+        "A, b",
+        "method='auto', tol=None, ridge=0.0, weights=None, rcond=None, eps=None, delta=0.05, "
+        "sketch='auto', check_finite=True, callback=None, rng=None",
+    ),
     "lowapprox.hamming_distances": (
         "text, pattern",
         "method='auto', mode='valid', wildcard=None, classes=None, dtype=None, out=None",
@@ -81,6 +87,10 @@ SIGNATURES = {
 
 FIELDS = {
     "lowapprox.hamming.Matches": "positions distances",
+    "lowapprox.regression.LstsqResult": (
+        "x residual_norm backward_error forward_error_bound entry_bound cond_estimate rank "
+        "converged passes info"
+    ),
     "lowapprox.svd.SVDResult": (
         "U s Vh rank error error_kind error_bound failure_probability residuals converged passes "
         "matvecs info explained_variance_ratio"

@@ -1,0 +1,71 @@
+"""QR of the matrix and the right-hand sides together, tile by tile; no Q is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lowapprox.regression.outcome import Check, Outcome
+from lowapprox.regression.system import Host, System, blocks
+from lowapprox.regression.triangle import BackwardError, Triangle, triangle_of
+
+__all__ = ["direct"]
+
+_GROUPS = 16  # ranges of rows with triangles of their own
+
+
+def direct(system: System, rcond: float, b_norms: Host, target: float) -> Outcome:
+    """Solve by a QR factorization, and correct the solution once where that improves it.
+
+    The correction uses R alone (semi-normal equations) and can hurt when the condition number
+    squared times the residual is large: the better one of the two is returned.
+    """
+    d, k = system.shape[1], system.b.shape[1]
+    with np.errstate(all="ignore"):
+        R = factored(system)
+    r = min(R.shape[0], d)
+    triangle = Triangle(R[:r, :d])
+    C = R[:r, d:]
+    if not np.isfinite(R).all():
+        bad = np.full((d, k), np.nan, R.dtype)
+        nothing = np.full(k, np.nan)
+        return Outcome(Check(bad, nothing, bad, nothing), triangle, np.nan, 0, finite=False)
+    measure = BackwardError(triangle, b_norms)
+    condition = triangle.condition(np.random.Generator(np.random.PCG64(0)))
+    rank = d
+    X = triangle.solve(C) if condition < 0.1 / rcond else None
+    if X is None:
+        X, rank, condition = triangle.minimum_norm(C, rcond)
+    found = Check.of(system, X, measure)
+    if rank == d and not (found.error <= target).all():
+        step = triangle.solve(triangle.solve_adjoint(found.G))
+        found = found.better(Check.of(system, X + step, measure))
+    return Outcome(found, triangle, condition, rank)
+
+
+def factored(system: System) -> Host:
+    """Return the R of the QR factorization of ``[A, b; sqrt(ridge) I, 0]``, in one pass."""
+    system.passes += 1
+    n, d = system.shape
+    width = d + system.b.shape[1]
+    rows = max(4 * width, 512)
+    bounds = blocks(n, min(_GROUPS, max(1, n // (24 * width))), rows)
+    triangles: list[Any] = [None] * (len(bounds) - 1)
+
+    def work(i: int) -> None:
+        found = np.zeros((0, width), system.dtype)
+        for start in range(bounds[i], bounds[i + 1], rows):
+            stop = min(start + rows, bounds[i + 1])
+            top = found.shape[0]
+            M = np.empty((top + stop - start, width), system.dtype, order="F")
+            M[:top] = found
+            M[top:, :d] = system.tile(start, stop)
+            M[top:, d:] = system.tile_b(start, stop)
+            found = triangle_of(M)
+        triangles[i] = found
+
+    system.run(work, len(triangles))
+    if system.ridge:
+        triangles.append(np.sqrt(system.ridge) * np.eye(d, width))
+    return triangles[0] if len(triangles) == 1 else triangle_of(np.concatenate(triangles))

@@ -1,0 +1,386 @@
+"""Least squares: the public call."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lowapprox._core.errors import ConvergenceWarning, InputError, InputTypeError
+from lowapprox._core.matrix import MatrixLike, as_matrix
+from lowapprox._core.progress import Reporter
+from lowapprox._core.results import run_info
+from lowapprox._core.rng import as_generator
+from lowapprox._core.threads import blas_threads
+from lowapprox._core.typing import Array, MatrixInput
+from lowapprox.regression._request import ONE_PASS, Request, checked_request
+from lowapprox.regression.direct import direct
+from lowapprox.regression.outcome import Answer, Outcome
+from lowapprox.regression.preconditioned import Start, cholesky, fossils, sketched_start, spir
+from lowapprox.regression.result import LstsqResult
+from lowapprox.regression.sketched import sketched
+from lowapprox.regression.system import Host, Rows, System, make_system, squares_of
+
+if TYPE_CHECKING:
+    from lowapprox._core.progress import Progress
+    from lowapprox._core.typing import RNGInput
+
+__all__ = ["lstsq"]
+
+_U = float(np.finfo(float).eps)
+_SMALL = 1 << 21  # entries, up to which a factorization takes no longer than a sketch
+_SMALL_OPERATOR = 1 << 22  # entries, up to which an operator is made an array
+_CHOLESKY = 3e6  # condition number, up to which the normal equations keep enough digits
+_WORST = 0.1  # of 1 / rcond: a condition number from which the rank is decided by direct
+
+
+def lstsq(
+    A: MatrixInput,
+    b: Array,
+    *,
+    method: str = "auto",
+    tol: float | None = None,
+    ridge: float = 0.0,
+    weights: Array | None = None,
+    rcond: float | None = None,
+    eps: float | None = None,
+    delta: float = 0.05,
+    sketch: str = "auto",
+    check_finite: bool = True,
+    callback: Callable[[Progress], Any] | None = None,
+    rng: RNGInput = None,
+) -> LstsqResult:
+    """Solve ``min_x |A x - b|^2``, and measure how well it was solved.
+
+    Parameters
+    ----------
+    A : array, sparse array or linear operator, shape (n, d)
+        NumPy array of any strides, memmap, scipy.sparse of any format, or an object with products.
+        Never modified and never copied as a whole.
+    b : array, shape (n,) or (n, k)
+        One or many right-hand sides.
+    method : {"auto", "direct", "cholesky", "spir", "fossils", "sketch", "linf"}
+        "direct" is a QR factorization by tiles of rows. "spir" and "fossils" iterate with a
+        preconditioner from a sketch, by conjugate gradients or heavy ball, with refinement.
+        "cholesky" factors ``A^H A`` and refines, for condition numbers up to about 3e6.
+        "sketch" solves a sketched problem, in one pass, and "linf" one that promises the bound
+        `eps` for every entry. "auto" chooses by shape and condition and falls back on a safer
+        method where the backward error is too large; ``result.info["method"]`` says what was run
+        in the end, ``result.info["why"]`` why.
+    tol : float, optional
+        Backward error to reach, in (0, 1). By default four times machine epsilon.
+    ridge : float, default 0
+        Minimize ``|A x - b|^2 + ridge |x|^2``.
+    weights : array, shape (n,), optional
+        Nonnegative; minimize the sum of ``weights * |A x - b|^2``.
+    rcond : float, optional
+        Singular values of A with columns scaled to unit norm count as zero below `rcond` times the
+        largest. By default 30 times machine epsilon, whatever the number of rows. Where the rank
+        is not full, x is the solution of least norm.
+    eps : float, optional
+        For "linf" and "sketch": ask for ``|x_i - x*_i| <= eps |A x* - b| |A^+| / sqrt(d)`` for all
+        entries, by as many rows of the sketch as that takes. By default one sketch of the size for
+        ``eps = 1``.
+    delta : float, default 0.05
+        Probability with which the bounds of "linf" and "sketch" may be wrong.
+    sketch : {"auto", "sparse", "srht", "gaussian"}
+        Kind of sketch. "auto" is "srht" for "linf" and "sparse" else; "linf" refuses "sparse",
+        whose errors concentrate on single entries for some data.
+    check_finite : bool, default True
+        Raise for NaN and infinity. Otherwise x is NaN and `converged` is False.
+    callback : callable, optional
+        Called with a `Progress` record at each sweep; returning True stops the work.
+    rng : None, int, SeedSequence, BitGenerator or Generator
+        Passed to `numpy.random.default_rng`.
+
+    Returns
+    -------
+    LstsqResult
+        `x` has the precision of `A` and `b`; integers give float64, half precision float32.
+
+    Raises
+    ------
+    InputError
+        If an argument is out of its range, or `A` or `b` contains NaN or infinity.
+    InputTypeError
+        For dtypes and arrays without support.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the tolerance was not met. The result has ``converged=False``.
+
+    Notes
+    -----
+    "direct" costs ``2 n d^2`` operations, "cholesky" half of that, and "spir" ``O(n d)`` for each
+    of 10 to 40 passes and ``O(d^3)`` for the preconditioner. Sums run in double precision whatever
+    the precision of A. Columns are scaled implicitly, so that the backward error is small for each
+    column, however small the column is. For equal `rng` the passes give equal bits for any number
+    of threads.
+
+    `numpy.linalg.lstsq` counts singular values below ``max(n, d)`` times machine epsilon as zero,
+    and thus truncates well-posed problems of many rows.
+
+    References
+    ----------
+    .. [1] Epperly, Meier, Nakatsukasa (2024), "Fast randomized least-squares solvers can be just
+       as accurate and stable as classical direct solvers", arXiv:2406.03468.
+    .. [2] Song, Ye, Yin, Zhang (2023), "A nearly-optimal bound for fast regression with
+       l_inf guarantee", arXiv:2302.00248.
+    .. [3] Karlson, Walden (1997), "Estimation of optimal backward perturbation bounds for the
+       linear least squares problem", BIT 37.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowapprox import lstsq
+    >>> t = np.linspace(0, 1, 50)
+    >>> A = np.stack([np.ones(50), t, t**2], axis=1)
+    >>> result = lstsq(A, 1.0 - 2.0 * t**2)
+    >>> bool(np.allclose(result.x, [1, 0, -2]))
+    True
+    >>> bool(result.backward_error < 1e-15)
+    True
+    """
+    start = time.perf_counter()
+    op = as_matrix(A)
+    request = checked_request(op, b, method, tol, ridge, weights, rcond, eps, delta, sketch)
+    rhs = request.rhs
+    if check_finite and not rhs.finite:
+        raise InputError("`b` must contain finite numbers, got NaN or infinity")
+    gen, report = as_generator(rng), Reporter(callback, False)
+    op, method, why = _choose(op, request)
+    system = make_system(op, rhs.values, request.weights, request.ridge)
+    with blas_threads(1) if system.compiled else nullcontext():
+        if 0 in op.shape or rhs.count == 0:
+            answer = _nothing(system, method)
+        elif method in ONE_PASS:
+            answer = _read_once(system, method, why, request, gen)
+        else:
+            answer = _solve(system, method, why, request, gen, report)
+    if check_finite and not answer.finite:
+        raise InputError("`A` must contain finite numbers with finite sums, got NaN or infinity")
+    if answer.shortfall:
+        warnings.warn(
+            f"`lstsq`: {answer.shortfall}; the result has converged=False",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return _result(answer, system, request, start)
+
+
+def _choose(op: MatrixLike, request: Request) -> tuple[MatrixLike, str, str]:
+    """Choose a method by kind and shape, before anything is known of the condition."""
+    n, d = op.shape
+    method, why = request.method, "asked for"
+    if op.kind == "operator" and n * d <= _SMALL_OPERATOR:
+        op = as_matrix(op.entries())
+    if 0 in op.shape:
+        return op, method, "nothing to solve"
+    if method in {"auto", "direct"} and op.kind == "operator":
+        if method == "direct" or n < d:
+            raise InputTypeError(
+                "method 'direct', which is the one for `A` with fewer rows than columns, needs the "
+                f"entries of `A`; got an operator of shape {op.shape}"
+            )
+        return op, "spir", "an operator"
+    if method == "direct" or method in ONE_PASS:
+        return op, method, why
+    if n < 8 * d:
+        return op, "direct", "fewer than 8 rows for each column"
+    if method == "auto" and n * d < _SMALL:
+        return op, "direct", "small"
+    return op, method, why
+
+
+def _solve(
+    system: System,
+    method: str,
+    why: str,
+    request: Request,
+    gen: np.random.Generator,
+    report: Reporter,
+) -> Answer:
+    """Run a method, and safer ones while the check of the backward error fails.
+
+    The order is "cholesky", "spir", "direct"; only "auto" and hopeless cases fall through.
+    """
+    rcond, target, automatic = request.rcond, request.target, method == "auto"
+    b_norms = np.where(request.rhs.norms == 0.0, 1.0, request.rhs.norms)
+    outcome, best = None, None
+    if method != "direct":
+        S = _operator(system, request.sketch, _rows(*system.shape), gen)
+        start = sketched_start(system, S, b_norms, gen, report)
+        if np.isnan(start.condition) and np.isfinite(b_norms).all():
+            method, why = "direct", "the sketch is not finite"
+        elif start.condition > _WORST / max(rcond, _U):
+            method, why = "direct", "nearly or numerically rank-deficient"
+        elif automatic:
+            method, why = _by_condition(system, start)
+        if system.op.kind == "operator":
+            method = "spir" if method == "direct" else method
+        if method == "cholesky":
+            outcome = cholesky(system, start, target)
+            best = outcome
+            if outcome is None or (automatic and not _passed(outcome, request)):
+                method, why = "spir", "the refined Cholesky solution failed the check"
+        if method in {"spir", "fossils"}:
+            outcome = (spir if method == "spir" else fossils)(system, start, target)
+            best = _better(best, outcome)
+            if automatic and not _passed(outcome, request) and system.op.kind != "operator":
+                method, why = "direct", "the iteration failed the check"
+    if method == "direct":
+        best = _better(best, direct(system, rcond, b_norms, target))
+    assert best is not None
+    return _answer(system, best, method, why, request)
+
+
+def _by_condition(system: System, start: Start) -> tuple[str, str]:
+    d, k = system.shape[1], system.b.shape[1]
+    if isinstance(system, Rows) and start.condition <= _CHOLESKY and (d >= 400 or k >= 8):
+        return "cholesky", "well conditioned, and many columns"
+    if k >= d:
+        return "direct", "at least as many right-hand sides as columns"
+    return "spir", "tall"
+
+
+def _rows(n: int, d: int) -> int:
+    """Return the rows of the sketch: more of them save passes and cost a larger factorization."""
+    factor = 20 if d <= 400 else 6
+    return max(min(factor * d, n // 2), 4 * d) // 4 * 4
+
+
+def _operator(system: System, kind: str, rows: int, gen: np.random.Generator) -> Any:
+    from lowapprox.sketching import SRHT, Gaussian, SparseSign
+
+    n = system.shape[0]
+    if kind == "gaussian":
+        return Gaussian(rows, n, rng=gen)
+    if kind == "srht":
+        return SRHT(rows, n, rng=gen)
+    return SparseSign(rows, n, zeta=4, rng=gen)
+
+
+def _passed(outcome: Outcome, request: Request) -> bool:
+    return bool((outcome.found.error <= request.tol).all())
+
+
+def _better(first: Outcome | None, second: Outcome) -> Outcome:
+    if first is None or second.rank < second.triangle.R.shape[1]:
+        return second
+    return replace(second, found=second.found.better(first.found))
+
+
+def _answer(system: System, outcome: Outcome, method: str, why: str, request: Request) -> Answer:
+    """Say how good the solution is."""
+    found, d = outcome.found, system.shape[1]
+    tol, error = request.tol, found.error
+    if outcome.rank < min(system.shape) or system.shape[0] < d:
+        tol = max(tol, request.rcond)  # what was cut off is a change of A of this size
+    if request.rhs.dtype.char in "fF":
+        error = error + np.finfo(request.rhs.dtype).eps / 2.0  # x is rounded
+    squares = np.maximum(found.squares - system.ridge * squares_of(found.X), 0.0)
+    shortfall = ""
+    if not (error <= tol).all():
+        worst = float(error.max())
+        shortfall = f"the backward error is {worst:.2e}, and {tol:.2e} was to be reached"
+    with np.errstate(all="ignore"):
+        size = np.linalg.norm(found.X * outcome.triangle.D[:, None], axis=0)
+        kappa = outcome.condition
+        forward = 2.23 * kappa * (1.0 + kappa * np.sqrt(found.squares) / size) * error
+        forward[size == 0.0] = 0.0
+        bound = forward * size / outcome.triangle.D[:, None]
+    if outcome.rank < d:
+        forward, bound = np.full_like(forward, np.nan), np.full_like(bound, np.nan)
+    return Answer(
+        X=found.X,
+        residual=np.sqrt(squares),
+        error=error,
+        forward=forward,
+        bound=bound if request.method in ONE_PASS else None,
+        condition=outcome.condition,
+        rank=outcome.rank,
+        method=method,
+        why=why,
+        shortfall=shortfall,
+        finite=outcome.finite and bool(np.isfinite(found.X).all()),
+        more={"iterations": outcome.iterations, "tol": tol},
+    )
+
+
+def _read_once(
+    system: System, method: str, why: str, request: Request, gen: np.random.Generator
+) -> Answer:
+    """Solve a sketched problem, or the whole one where no smaller sketch is enough."""
+    kind = request.sketch
+    if kind == "auto":
+        kind = "srht" if method == "linf" else "sparse"
+    found = sketched(
+        system,
+        lambda rows: _operator(system, kind, rows, gen),
+        gen,
+        request.eps,
+        request.delta,
+        _WORST / max(request.rcond, _U),
+    )
+    if found is None:
+        why = "a sketch of fewer rows is not enough, or the condition too large"
+        return _solve(system, "direct", why, request, gen, Reporter(None, False))
+    count = system.b.shape[1]
+    return Answer(
+        X=found.X,
+        residual=found.residual,
+        error=np.full(count, np.nan),
+        forward=np.full(count, np.nan),
+        bound=found.bound,
+        condition=found.condition,
+        rank=system.shape[1],
+        method=method,
+        why=why,
+        shortfall="",
+        more={"sketch": kind, "rows": found.rows},
+    )
+
+
+def _nothing(system: System, method: str) -> Answer:
+    """Return x = 0 for a matrix without rows or columns, or no right-hand side."""
+    k = system.b.shape[1]
+    X: Host = np.zeros((system.shape[1], k), system.dtype)
+    squares = np.zeros(k) if 0 in system.b.shape else system.residual(X)[0]
+    zero = np.zeros(k)
+    return Answer(X, np.sqrt(squares), zero, zero, None, 1.0, 0, method, "nothing to solve", "")
+
+
+def _result(answer: Answer, system: System, request: Request, start: float) -> LstsqResult:
+    """Bring the answer into the shape, scale and precision of the input."""
+    rhs = request.rhs
+    kind = rhs.dtype
+
+    def columns(x: Host, dtype: Any) -> Any:
+        x = rhs.restored(x).astype(dtype)
+        return x[:, 0] if rhs.vector else x
+
+    def numbers(x: Host) -> Any:
+        return float(x[0]) if rhs.vector else x
+
+    bound = None
+    if answer.bound is not None:
+        bound = columns(np.array(answer.bound), np.finfo(kind).dtype)
+    with np.errstate(over="ignore"):
+        return LstsqResult(
+            x=columns(answer.X, kind),
+            residual_norm=numbers(rhs.restored(answer.residual)),
+            backward_error=numbers(answer.error),
+            forward_error_bound=numbers(answer.forward),
+            entry_bound=bound,
+            cond_estimate=answer.condition,
+            rank=answer.rank,
+            converged=not answer.shortfall,
+            passes=system.passes,
+            info=run_info(start, answer.method, why=answer.why, **answer.more),
+        )

@@ -1,0 +1,218 @@
+"""Iterations preconditioned by the triangle of a sketch, and the refined Cholesky solution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from lowapprox.regression.outcome import Check, Outcome
+from lowapprox.regression.system import Host, System, squares_of
+from lowapprox.regression.triangle import BackwardError, Triangle, triangle_of
+
+__all__ = ["Start", "cholesky", "fossils", "sketched_start", "spir"]
+
+_U = float(np.finfo(float).eps)
+_SWEEPS = 4
+_MOST_STEPS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a sketch gives: a preconditioner, a first solution, and how well posed it looks.
+
+    Attributes
+    ----------
+    triangle : Triangle
+        Of the sketched matrix.
+    X : numpy.ndarray, shape (d, k)
+        Solution of the sketched problem.
+    condition : float
+        Estimate for the matrix with columns of unit norm.
+    ratio : float
+        Columns of the matrix by rows of the sketch.
+    measure : BackwardError
+        With the triangle in place of the matrix.
+    report : callable
+        Told step, passes, backward error and target; returns True to stop.
+    """
+
+    triangle: Triangle
+    X: Host
+    condition: float
+    ratio: float
+    measure: BackwardError
+    report: Callable[[int, int, float, float], bool]
+
+
+def sketched_start(
+    system: System,
+    S: Any,
+    b_norms: Host,
+    gen: np.random.Generator,
+    report: Callable[[int, int, float, float], bool],
+) -> Start:
+    """Sketch the problem and factor the sketch."""
+    from lowapprox._core.threads import blas_threads
+
+    d = system.shape[1]
+    with np.errstate(all="ignore"):
+        with blas_threads(1):
+            M = system.sketch(S)
+        if system.ridge:
+            M = np.concatenate([M, np.sqrt(system.ridge) * np.eye(d, M.shape[1])])
+        R = triangle_of(M)
+        triangle = Triangle(R[:d, :d])
+        condition = triangle.condition(gen) if np.isfinite(R).all() else np.nan
+        X = triangle.solve(R[:d, d:])
+        measure = BackwardError(triangle, b_norms)
+    return Start(triangle, X, condition, d / S.shape[0], measure, report)
+
+
+def spir(system: System, start: Start, target: float) -> Outcome:
+    """Solve by conjugate gradients on the normal equations in the variable ``R D x``, refined.
+
+    The first sweep starts from the solution of the sketched problem, the others from where the
+    last one ended with a recomputed residual, which is what makes the solution backward stable.
+    """
+    return _refined(system, start, target, _conjugate_gradients)
+
+
+def fossils(system: System, start: Start, target: float) -> Outcome:
+    """Solve by a refined heavy-ball iteration, which needs no inner products.
+
+    Where the sketch is too poor for its fixed step, conjugate gradients go on.
+    """
+    outcome = _refined(system, start, target, _heavy_ball)
+    if (outcome.found.error <= 8.0 * target).all():
+        return outcome
+    rest = spir(system, replace(start, X=outcome.found.X), target)
+    found = outcome.found.better(rest.found)
+    return replace(rest, found=found, iterations=outcome.iterations + rest.iterations)
+
+
+# A sweep: (system, start, found, target, first) -> found, steps. It corrects what was found.
+_Sweep = Callable[[System, Start, Check, float, bool], tuple[Check, int]]
+
+
+def _refined(system: System, start: Start, target: float, sweep: _Sweep) -> Outcome:
+    best = Check.of(system, start.X, start.measure)
+    steps = 0
+    for number in range(_SWEEPS):
+        if (best.error <= target).all() or not np.isfinite(best.error).any():
+            break
+        found, count = sweep(system, start, best, target, number == 0)
+        steps += count
+        gained = (found.error <= best.error / 4.0) & (found.error > target)
+        best = best.better(found)
+        stop = start.report(steps, system.passes, float(best.error.max()), target)
+        if stop or (number and not gained.any()):
+            break
+    rank = start.triangle.R.shape[1]
+    return Outcome(best, start.triangle, start.condition, rank, steps)
+
+
+def _conjugate_gradients(
+    system: System, start: Start, found: Check, target: float, first: bool
+) -> tuple[Check, int]:
+    triangle = start.triangle
+    residual = triangle.solve_adjoint(found.G)
+    P, Z = residual.copy(), np.zeros_like(residual)
+    rs = rs0 = squares_of(residual)
+    enough = _inner_goal(start, found)
+    k = 0
+    for k in range(1, _MOST_STEPS + 1):
+        Q = triangle.solve_adjoint(system.normal(triangle.solve(P)))
+        curvature = np.einsum("ij,ij->j", P.conj(), Q).real
+        moving = (curvature > 0.0) & (rs > 0.0)
+        alpha = np.divide(rs, curvature, out=np.zeros_like(rs), where=moving)
+        Z += alpha * P
+        residual = residual - alpha * Q
+        step = alpha * np.sqrt(squares_of(P))
+        fresh = squares_of(residual)
+        beta = np.divide(fresh, rs, out=np.zeros_like(rs), where=moving)
+        P, rs = residual + beta * P, fresh
+        if not moving.any():
+            break
+        if first:
+            if (step <= enough).all():
+                break
+        elif ((rs <= 1e-26 * rs0) | (step <= _U * np.sqrt(squares_of(Z)))).all():
+            break
+        elif k % 2 == 0:
+            trial = Check.of(system, found.X + triangle.solve(Z), start.measure)
+            if (np.minimum(trial.error, found.error) <= target).all():
+                return trial, k
+    return Check.of(system, found.X + triangle.solve(Z), start.measure), k
+
+
+def _heavy_ball(
+    system: System, start: Start, found: Check, target: float, first: bool
+) -> tuple[Check, int]:
+    """Iterate with the step and momentum that suit a sketch; what grows goes no further."""
+    triangle, momentum = start.triangle, start.ratio
+    size = (1.0 - momentum) ** 2
+    C = triangle.solve_adjoint(found.G)
+    before, Z = np.zeros_like(C), size * C
+    enough = _inner_goal(start, found)
+    last = np.full(C.shape[1], np.inf)
+    k, grown = 1, 0
+    for k in range(1, _MOST_STEPS + 1):
+        B = triangle.solve_adjoint(system.normal(triangle.solve(Z)))
+        dZ = size * (C - B) + momentum * (Z - before)
+        step = np.sqrt(squares_of(dZ))
+        grown = grown + 1 if (step > last).any() else 0
+        if grown >= 2 or not np.isfinite(step).all():
+            break
+        before, Z, last = Z, Z + dZ, step
+        if first:
+            if (step <= enough).all():
+                break
+        elif (step <= _U * np.sqrt(squares_of(Z))).all():
+            break
+        elif k % 2 == 0:
+            trial = Check.of(system, found.X + triangle.solve(Z), start.measure)
+            if (np.minimum(trial.error, found.error) <= target).all():
+                return trial, k
+    return Check.of(system, found.X + triangle.solve(Z), start.measure), k
+
+
+def _inner_goal(start: Start, found: Check) -> Host:
+    """Return the length of a step of the first sweep below which more steps change nothing."""
+    y = np.linalg.norm(found.X * start.triangle.D[:, None], axis=0)
+    norm = np.linalg.norm(start.triangle.R)
+    goal: Host = 10.0 * _U * (norm * y + 0.04 * start.condition * np.sqrt(found.squares))
+    return goal
+
+
+def cholesky(system: System, start: Start, target: float) -> Outcome | None:
+    """Correct the sketched solution by a Cholesky factor of ``A^H A``, while that helps.
+
+    Returns None where the factor does not exist.
+    """
+    d = system.shape[1]
+    D = start.triangle.D
+    with np.errstate(all="ignore"):
+        G = system.gram() / D / D[:, None]
+        try:
+            R = np.linalg.cholesky(G).conj().T
+        except np.linalg.LinAlgError:
+            return None
+    if not np.isfinite(R).all():
+        return None
+    triangle = Triangle(R * D)
+    best = Check.of(system, start.X, start.measure)
+    steps = 0
+    while not (best.error <= target).all() and steps < 6:
+        step = triangle.solve(triangle.solve_adjoint(best.G))
+        found = Check.of(system, best.X + step, start.measure)
+        steps += 1
+        gained = found.error <= best.error / 4.0
+        best = best.better(found)
+        if start.report(steps, system.passes, float(best.error.max()), target):
+            break
+        if not gained.any():
+            break
+    return Outcome(best, triangle, start.condition, d, steps)

@@ -1,0 +1,234 @@
+"""The rows of a least-squares problem: passes over them, in double precision whatever they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from lowapprox._core.errors import InputTypeError
+from lowapprox._core.matrix import MatrixLike
+
+__all__ = ["Host", "Rows", "System", "blocks", "make_system", "squares_of"]
+
+Host: TypeAlias = np.ndarray[Any, Any]
+
+_KERNEL_ENTRIES = 1 << 20  # smaller matrices never load numba
+_BLOCKS = 64  # ranges of rows, whose sums are made apart and added in order
+_TILE_ENTRIES = 1 << 17  # a tile is read twice in a pass, the second time from the cache
+
+
+class System:
+    """``min |W^(1/2) (b - A x)|^2 + ridge |x|^2`` for the columns b of an array.
+
+    Attributes
+    ----------
+    op : MatrixLike
+        The matrix A, n rows and d columns.
+    b : numpy.ndarray, shape (n, k)
+        Right-hand sides in double precision.
+    weights : numpy.ndarray, shape (n,), or None
+        The diagonal of W.
+    ridge : float
+        Adds rows ``sqrt(ridge) I`` to A and zeros to b.
+    dtype : numpy.dtype
+        float64, or complex128 where A or b is complex.
+    passes : int
+        Reads of A so far.
+    """
+
+    def __init__(self, op: MatrixLike, b: Host, weights: Host | None, ridge: float) -> None:
+        self.op, self.b, self.weights, self.ridge = op, b, weights, ridge
+        self.dtype = np.result_type(op.dtype, b.dtype, np.float64)
+        self.shape = op.shape
+        self.passes = 0
+        self.compiled = op.shape[0] * op.shape[1] >= _KERNEL_ENTRIES
+
+    def residual(self, X: Host) -> tuple[Host, Host]:
+        """Return ``|b - A X|^2``, one for each column and with the ridge, and half its gradient.
+
+        The gradient is ``A^H W (b - A X) - ridge X``. One pass.
+        """
+        squares, G = self._pass(X, self.b)
+        if self.ridge:
+            squares = squares + self.ridge * squares_of(X)
+            G = G - self.ridge * X
+        return squares, G
+
+    def normal(self, X: Host) -> Host:
+        """Return ``(A^H W A + ridge I) X``, in one pass."""
+        G = -self._pass(X, None)[1]
+        return G + self.ridge * X if self.ridge else G
+
+    def _pass(self, X: Host, b: Host | None) -> tuple[Host, Host]:
+        self.passes += 1
+        with np.errstate(over="ignore", invalid="ignore"):  # NaN and infinity go through
+            return self._one_pass(X, b)
+
+    def _one_pass(self, X: Host, b: Host | None) -> tuple[Host, Host]:
+        """Return the squares and ``A^H W (b - A X)``, b = None being zeros."""
+        AX = self.op.mat(X.astype(self._product_dtype(X), copy=False))
+        R = -AX if b is None else b - AX
+        WR = R if self.weights is None else R * self.weights[:, None]
+        G = self.op.rmat(WR.astype(self._product_dtype(WR), copy=False))
+        return np.einsum("ij,ij->j", R.conj(), WR).real, G.astype(self.dtype, copy=False)
+
+    def _product_dtype(self, X: Host) -> Any:
+        return np.result_type(self.op.dtype, X.dtype)
+
+    def gram(self) -> Host:
+        """Return ``A^H W A + ridge I``, in one pass."""
+        self.passes += 1
+        n, d = self.shape
+        rows = max(512, 8 * _TILE_ENTRIES // max(1, d))
+        # Sums apart take at most a twenty-fifth of the memory of A.
+        bounds = blocks(n, max(2, min(16, n // (25 * max(d, 1)))), rows)
+        sums: Host = np.zeros((len(bounds) - 1, d, d), self.dtype)
+
+        def work(i: int) -> None:
+            for start in range(bounds[i], bounds[i + 1], rows):
+                tile = self.tile(start, min(start + rows, bounds[i + 1]))
+                sums[i] += tile.conj().T @ tile
+
+        self.run(work, len(bounds) - 1)
+        G: Host = sums.sum(axis=0)
+        G.flat[:: d + 1] += self.ridge
+        return G
+
+    def tile(self, start: int, stop: int) -> Host:
+        """Return rows of ``W^(1/2) A`` as a C-ordered array in double precision."""
+        block = self.op.row_block(start, stop)
+        block = block.toarray() if hasattr(block, "toarray") else block
+        tile = np.ascontiguousarray(block, np.result_type(self.op.dtype, np.float64))
+        return tile if self.weights is None else tile * np.sqrt(self.weights[start:stop, None])
+
+    def tile_b(self, start: int, stop: int) -> Host:
+        """Return rows of ``W^(1/2) b``."""
+        part = self.b[start:stop]
+        return part if self.weights is None else part * np.sqrt(self.weights[start:stop, None])
+
+    def sketch(self, S: Any) -> Host:
+        """Return ``S [A, b]``, weighted, in one pass."""
+        self.passes += 1
+        d = self.shape[1]
+        A: Host = np.zeros((S.shape[0], d), self.dtype)
+        B: Host = np.zeros((S.shape[0], self.b.shape[1]), self.dtype)
+        if self.op.kind == "operator":
+            if self.weights is not None:
+                raise InputTypeError("`weights` need a matrix with rows, got an operator `A`")
+            A[...] = S @ self.op
+            S.apply_rows(self.b, 0, B)
+        elif self.weights is None:
+            S.apply_rows(self._rows(0, self.shape[0]), 0, A)
+            S.apply_rows(self.b, 0, B)
+        else:
+            step = max(1, (8 * _TILE_ENTRIES // max(d, 1)) >> 12) << 12  # whole blocks of a sketch
+            for i in range(0, self.shape[0], step):
+                S.apply_rows(self.tile(i, i + step), i, A)
+                S.apply_rows(self.tile_b(i, i + step), i, B)
+        return np.concatenate([A, B], axis=1)
+
+    def _rows(self, start: int, stop: int) -> Any:
+        return self.op.row_block(start, stop)
+
+    def run(self, work: Callable[[int], None], count: int) -> None:
+        """Call ``work`` for all ranges, on several threads where the matrix is large."""
+        if not self.compiled:
+            for i in range(count):
+                work(i)
+            return
+        from lowapprox._core.threads import run_blocks
+
+        run_blocks(work, count)
+
+
+class Rows(System):
+    """A dense matrix in host memory, or any other one whose rows are made dense tile by tile."""
+
+    def __init__(self, op: MatrixLike, b: Host, weights: Host | None, ridge: float) -> None:
+        super().__init__(op, b, weights, ridge)
+        self._bounds = blocks(self.shape[0], _BLOCKS, 512) if self.compiled else None
+        self._flat = _flat(op.source) if self.compiled and op.dtype.kind == "f" else None
+
+    def _one_pass(self, X: Host, b: Host | None) -> tuple[Host, Host]:
+        n, d = self.shape
+        bounds = np.array([0, n]) if self._bounds is None else self._bounds
+        count = len(bounds) - 1
+        squares = np.zeros((count, X.shape[1]))
+        G: Host = np.zeros((count, d, X.shape[1]), self.dtype)
+        if X.shape[1] == 1 and self._flat is not None and self.dtype.kind == "f":
+            self._by_kernel(X, b, bounds, squares, G)
+        else:
+            self._by_tiles(X, b, bounds, squares, G)
+        return squares.sum(axis=0), G.sum(axis=0)
+
+    def _by_kernel(self, X: Host, b: Host | None, bounds: Host, squares: Host, G: Host) -> None:
+        from lowapprox.regression.kernels import pass_by_columns, pass_by_rows
+
+        assert self._flat is not None
+        flat, step, by_rows = self._flat
+        run = pass_by_rows if by_rows else pass_by_columns
+        empty = np.empty(0)
+        x = np.ascontiguousarray(X[:, 0])
+        rhs = empty if b is None else b[:, 0]
+        weights = empty if self.weights is None else self.weights
+
+        def work(i: int) -> None:
+            args = (flat, step, x, rhs, weights, int(bounds[i]), int(bounds[i + 1]))
+            squares[i, 0] = run(*args, G[i, :, 0])
+
+        self.run(work, len(bounds) - 1)
+
+    def _by_tiles(self, X: Host, b: Host | None, bounds: Host, squares: Host, G: Host) -> None:
+        rows = max(16, _TILE_ENTRIES // max(1, self.shape[1]))
+
+        def work(i: int) -> None:
+            for start in range(bounds[i], bounds[i + 1], rows):
+                stop = min(start + rows, bounds[i + 1])
+                tile = self.tile(start, stop)
+                R = -(tile @ X)
+                if b is not None:
+                    R += self.tile_b(start, stop)
+                squares[i] += squares_of(R)
+                G[i] += tile.conj().T @ R
+
+        self.run(work, len(bounds) - 1)
+
+
+def make_system(op: MatrixLike, b: Host, weights: Host | None, ridge: float) -> System:
+    """Choose how the matrix is read."""
+    if op.xp is not np:
+        raise InputTypeError(
+            "`A` must be a NumPy or scipy.sparse array or a LinearOperator, got an array of "
+            f"{op.xp.__name__}; copy it to the host with numpy.asarray"
+        )
+    return Rows(op, b, weights, ridge) if op.kind == "dense" else System(op, b, weights, ridge)
+
+
+def blocks(n: int, count: int, least: int) -> Host:
+    """Return the bounds of at most `count` ranges of about equal and `least` many rows."""
+    count = max(1, min(count, n // least))
+    return np.arange(count + 1) * n // count
+
+
+def _flat(A: Host) -> tuple[Host, int, bool] | None:
+    """Return the memory of a matrix, the distance of its rows or columns, and whether of rows."""
+    if not (A.dtype.char in "fd" and A.dtype.isnative and A.flags.aligned and A.size):
+        return None
+    by_rows = A.strides[1] == A.itemsize
+    M = A if by_rows else A.T
+    if M.strides[1] != M.itemsize or M.strides[0] < M.shape[1] * M.itemsize:
+        return None
+    step, rest = divmod(M.strides[0], M.itemsize)
+    if rest:
+        return None
+    size = (M.shape[0] - 1) * step + M.shape[1]
+    flat = np.lib.stride_tricks.as_strided(M, (size,), (M.itemsize,), writeable=False)
+    return flat, step, by_rows
+
+
+def squares_of(X: Host) -> Host:
+    """Return the squared norms of the columns."""
+    squares: Host = np.einsum("ij,ij->j", X.conj(), X).real
+    return squares

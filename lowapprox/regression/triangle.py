@@ -1,0 +1,170 @@
+"""The triangle of a QR factorization, and what least squares asks of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lowapprox.regression.system import Host
+
+__all__ = ["BackwardError", "Triangle", "triangle_of"]
+
+_SMALL = 32  # up to this many columns a singular value decomposition costs next to nothing
+_FEW = 4  # right-hand sides, each with a factorization of its own
+
+
+class Triangle:
+    """Upper triangle with ``(A^H A) ~ D R^H R D``; the columns of R have unit norm.
+
+    Attributes
+    ----------
+    R : numpy.ndarray, shape (r, d)
+        r = d, or the number of rows where that is smaller.
+    D : numpy.ndarray, shape (d,)
+        Norms of the columns of A, 1 for zero columns.
+    """
+
+    def __init__(self, R: Host) -> None:
+        peak = np.abs(R).max(axis=0, initial=0.0)
+        peak[peak == 0.0] = 1.0
+        with np.errstate(invalid="ignore", over="ignore"):  # NaN and infinity go through
+            scaled = R / peak
+            norms = np.linalg.norm(scaled, axis=0)
+            norms[norms == 0.0] = 1.0
+            self.R = np.asfortranarray(scaled / norms)
+            self.D = peak * norms
+        self._trtrs = _lapack("trtrs", self.R)
+
+    def solve(self, C: Host) -> Host:
+        """Return ``(R D)^-1 C``."""
+        solved: Host = self._solved(C, 0) / self.D[:, None]
+        return solved
+
+    def solve_adjoint(self, G: Host) -> Host:
+        """Return ``(R D)^-H G``."""
+        return self._solved(G / self.D[:, None], 2)
+
+    def _solved(self, C: Host, trans: int) -> Host:
+        x, info = self._trtrs(self.R, C, trans=trans)
+        solved: Host = x
+        return solved if info == 0 else np.full(C.shape, np.nan, self.R.dtype)
+
+    def condition(self, gen: np.random.Generator) -> float:
+        """Estimate the condition number of R from below, by power iterations."""
+        d = self.R.shape[1]
+        if self.R.shape[0] < d or not np.diagonal(self.R).all():
+            return np.inf
+        v = w = gen.standard_normal((d, 1))
+        with np.errstate(all="ignore"):
+            for _ in range(6):
+                v = self.R.conj().T @ (self.R @ (v / np.linalg.norm(v)))
+                w = self._solved(self._solved(w / np.linalg.norm(w), 2), 0)
+            return float(np.sqrt(np.linalg.norm(v) * np.linalg.norm(w)))
+
+    def minimum_norm(self, C: Host, rcond: float) -> tuple[Host, int, float]:
+        """Return the shortest minimizer of ``|R D x - C|``, the rank and the condition number.
+
+        Singular values of R below `rcond` times the largest count as zero.
+        """
+        U, s, Vh = np.linalg.svd(self.R, full_matrices=False)
+        zero = ~self.R.any(axis=0)
+        rank = int((s > rcond * s[:1]).sum())
+        condition = float(s[0] / s[rank - 1]) if rank else 1.0
+        Y = (U[:, :rank].conj().T @ C) / s[:rank, None]
+        if rank == self.R.shape[1]:
+            return (Vh.conj().T @ Y) / self.D[:, None], rank, condition
+        # The shortest x with V^H D x = Y.
+        largest = self.D.max(initial=1.0)
+        Q, T = np.linalg.qr((Vh[:rank] * (self.D / largest)).conj().T)
+        X: Host = Q @ np.linalg.solve(T.conj().T, Y) / largest
+        X[zero] = 0.0
+        return X, rank, condition
+
+
+class BackwardError:
+    """The Karlson-Walden estimate of the backward error, relative to the scaled matrix.
+
+    The smallest change of A (columns scaled to unit norm) and b, measured by
+    ``|[E, theta e]|_F`` with ``theta = |A|_F / |b|``, for which x is a solution, divided by
+    ``|A|_F``; the estimate is within a factor sqrt(2) of it where the triangle is exact.
+
+    References
+    ----------
+    .. [1] Karlson, Walden (1997), "Estimation of optimal backward perturbation bounds for the
+       linear least squares problem", BIT 37.
+    .. [2] Gratton, Jiranek, Titley-Peloquin (2012), "On the accuracy of the Karlson-Walden
+       estimate of the backward error for linear least squares problems", SIMAX 33.
+    """
+
+    def __init__(self, triangle: Triangle, b_norms: Host) -> None:
+        self._triangle = triangle
+        self._size = float(np.linalg.norm(triangle.R))
+        self._b_norms = b_norms
+        self._factors: dict[int, tuple[float, Triangle]] = {}
+        self._svd: tuple[Host, Host] | None = None
+
+    def __call__(self, X: Host, squares: Host, G: Host) -> Host:
+        """Return the estimate for each column, from ``|b - A x|^2`` and ``A^H (b - A x)``."""
+        if self._size == 0.0:
+            return np.zeros(X.shape[1])
+        D = self._triangle.D[:, None]
+        with np.errstate(all="ignore"):
+            y2 = np.linalg.norm(X * D, axis=0) ** 2
+            q = 1.0 / ((self._b_norms / self._size) ** 2 + y2)
+            norms = self._norms(G / D, q * squares)
+            return np.where(norms == 0.0, 0.0, np.sqrt(q) * norms / self._size)
+
+    def _norms(self, G: Host, shifts: Host) -> Host:
+        """Return ``|(R^H R + shift I)^(-1/2) g|`` for each column g and its shift."""
+        R, k = self._triangle.R, G.shape[1]
+        if not (np.isfinite(R).all() and np.isfinite(G).all() and np.isfinite(shifts).all()):
+            return np.full(k, np.nan)
+        if k <= _FEW and R.shape[0] == R.shape[1] > _SMALL:
+            norms = np.array([self._norm(j, G[:, j : j + 1], float(shifts[j])) for j in range(k)])
+            if np.isfinite(norms).all():
+                return norms
+        if self._svd is None:
+            _, s, Vh = np.linalg.svd(R, full_matrices=R.shape[0] < R.shape[1])
+            self._svd = np.append(s, np.zeros(R.shape[1] - s.size)), Vh
+        s, Vh = self._svd
+        # Where shift and singular value vanish, g has no part but rounding.
+        sizes = np.maximum(np.sqrt(s[:, None] ** 2 + shifts), np.finfo(float).eps * s[0])
+        norms = np.linalg.norm((Vh @ G) / sizes, axis=0)
+        return np.asarray(norms)
+
+    def _norm(self, j: int, g: Host, shift: float) -> float:
+        """Return the norm for one column by a triangle that is kept while the shift hardly moves.
+
+        The triangle is a Cholesky factor where the shift is not lost in rounding, else of a QR.
+        """
+        if j not in self._factors or abs(shift - self._factors[j][0]) > 1e-2 * self._factors[j][0]:
+            R, one = self._triangle.R, np.eye(self._triangle.R.shape[1])
+            if shift > 1e-12 * self._size**2:
+                factor = np.linalg.cholesky(R.conj().T @ R + shift * one).conj().T
+            else:
+                factor = triangle_of(np.concatenate([R, np.sqrt(shift) * one]))
+            self._factors[j] = shift, Triangle(factor)
+        return float(np.linalg.norm(self._factors[j][1].solve_adjoint(g)))
+
+
+def triangle_of(M: Host) -> Host:
+    """Return the R of a QR factorization, a trapezoid where M has fewer rows than columns.
+
+    M is overwritten where it is Fortran-ordered.
+    """
+    M = np.asfortranarray(M)
+
+    rows = min(M.shape)
+    if rows == 0:
+        return np.zeros((0, M.shape[1]), M.dtype)
+    lwork = int(_lapack("geqrf_lwork", M)(*M.shape)[0].real)
+    factored = _lapack("geqrf", M)(M, lwork=lwork, overwrite_a=True)[0]
+    return np.triu(factored[:rows])
+
+
+def _lapack(name: str, M: Host) -> Any:
+    """Return a LAPACK function for the precision of a matrix."""
+    import scipy.linalg
+
+    return scipy.linalg.get_lapack_funcs(name, (M,))
