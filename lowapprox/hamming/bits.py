@@ -9,11 +9,10 @@ from lowapprox.hamming.alphabet import Alphabet, Pattern
 
 __all__ = ["BitsCounter"]
 
-COLUMN = 1024
-_BLOCK = 8 * COLUMN  # shifts whose counters are kept at a time
+_BLOCK = 1 << 13  # shifts whose counters are kept at a time
 _CHUNK = 1 << 14  # pattern positions whose rows are kept at a time, at most
 _ROWS = 1 << 20  # bytes of rows that stay in the second cache
-_ONE_ROW = 40  # letters: beyond, two digits with a row for each value are faster
+_ONE_ROW = 30  # letters: beyond, two digits with a row for each value are faster
 
 
 class BitsCounter:

@@ -12,8 +12,9 @@ import numpy as np
 from lowapprox._core.checks import checked_int
 from lowapprox._core.results import run_info
 from lowapprox._core.typing import Array
+from lowapprox.hamming.alphabet import Pattern
 from lowapprox.hamming.counting import Counter, blocks, count
-from lowapprox.hamming.plan import frequencies, is_tiny, names, predicted_time, prepare
+from lowapprox.hamming.plan import frequencies, names, predicted_time, prepare
 from lowapprox.hamming.problem import Problem, narrowest, pose
 from lowapprox.hamming.result import Matches
 from lowapprox.hamming.verify import Verifier, verify_time
@@ -21,6 +22,7 @@ from lowapprox.hamming.verify import Verifier, verify_time
 __all__ = ["hamming_matches"]
 
 Found = tuple[Array, Array]
+_PROBE = 2048  # shifts that tell whether the filter is worth its time in a block
 
 
 def hamming_matches(
@@ -83,98 +85,109 @@ def hamming_matches(
     k, started = checked_int(k, "k", 0), perf_counter()
     problem = pose(text, pattern, mode=mode, wildcard=wildcard, classes=classes)
     search = _planned(problem, k)
-    compiled = search.first.compiled
-    found = blocks(search.find, problem.shifts, problem.pattern.span, compiled=compiled)
+    found = blocks(search.find, problem.shifts, problem.pattern.span, compiled=search.compiled)
     places = [np.empty(0, np.int64), *(places for places, _ in found)]
     distances = [np.empty(0, narrowest(problem.pattern.span)), *(d for _, d in found)]
-    info = run_info(
-        started,
-        names(search.first.counters),
-        everywhere=search.first.problem.pattern.size,
-        of=problem.pattern.size,
-    )
+    part = search.filter or search
+    info = run_info(started, names(part.counters), everywhere=_size(part.counters))
     shifts = np.concatenate(places) - problem.text.lead
     return Matches(shifts, np.concatenate(distances), info)
 
 
-def _planned(problem: Problem, k: int) -> _OneStage | _TwoStages:
-    pattern, alphabet = problem.pattern, problem.text.alphabet
-    size = pattern.size
-    if size and not is_tiny(problem):
+def _size(counters: Sequence[Counter]) -> int:
+    """Return how many positions are counted."""
+    return sum(counter.pattern.size for counter in counters)
+
+
+def _planned(problem: Problem, k: int) -> _Search:
+    pattern = problem.pattern
+    counters, compiled = prepare(problem)
+    if compiled and pattern.size:
         often = frequencies(problem)[pattern.letters]
         size = _filter_size(problem, k, often)
-    if size == pattern.size:
-        return _OneStage(problem, k, *prepare(problem))
-    # The letters that are rare in the text tell most.
-    mask = np.zeros(pattern.size, dtype=bool)
-    mask[np.argsort(often, kind="stable")[:size]] = True
-    first = replace(problem, pattern=pattern.take(mask))
-    rest = replace(problem, pattern=pattern.take(~mask))
-    stage = _OneStage(first, k, *prepare(first))
-    verifier = Verifier(rest.pattern, alphabet)
-    look = float(verify_time(_compared(rest.pattern.size, k)))
-    return _TwoStages(stage, prepare(rest)[0], verifier, look, predicted_time(rest))
-
-
-def _compared(left: Any, k: int) -> Any:
-    """Return how many of the letters left are compared until there are too many mismatches."""
-    return np.minimum(left, 2 * k + 64)
+        if size < pattern.size:
+            # The letters that are rare in the text tell most.
+            mask = np.zeros(pattern.size, dtype=bool)
+            mask[np.argsort(often, kind="stable")[:size]] = True
+            return _Search(problem, k, counters, compiled, _Filter.prepare(problem, k, mask))
+    return _Search(problem, k, counters, compiled)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _OneStage:
-    """Count the pattern at every shift."""
+class _Filter:
+    """Part of the pattern, and what looks at the rest of it at single shifts.
+
+    Attributes
+    ----------
+    part : Pattern
+    counters : sequence of Counter
+        They count the part.
+    verifier : Verifier
+        For the rest.
+    worth : float
+        The largest share of the shifts at which looking takes less time than counting everywhere.
+    """
+
+    part: Pattern
+    counters: Sequence[Counter]
+    verifier: Verifier
+    worth: float
+
+    @classmethod
+    def prepare(cls, problem: Problem, k: int, mask: Array) -> _Filter:
+        """Prepare a filter of the positions in a mask."""
+        part, rest = problem.pattern.take(mask), problem.pattern.take(~mask)
+        counters, _ = prepare(replace(problem, pattern=part))
+        look = float(verify_time(_compared(rest.size, k)))
+        verifier = Verifier(rest, problem.text.alphabet)
+        return cls(part, counters, verifier, predicted_time(problem) / look)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """The pattern, counted at every shift unless a filter leaves few of them."""
 
     problem: Problem
     k: int
     counters: Sequence[Counter]
     compiled: bool
-
-    @property
-    def first(self) -> _OneStage:
-        """What is counted at every shift: this stage."""
-        return self
+    filter: _Filter | None = None
 
     def find(self, start: int, stop: int) -> Found:
         """Return the shifts within k, and their distances."""
-        _, found = self.count(start, stop)
-        places = np.flatnonzero(found <= self.k)
-        return places + start, found[places]
-
-    def count(self, start: int, stop: int) -> tuple[Array, Array]:
-        """Return the codes and the distances between two shifts."""
         span = self.problem.pattern.span
-        found = np.empty(stop - start, dtype=narrowest(span))
         codes = self.problem.text.codes(start, stop + max(span, 1) - 1, compiled=self.compiled)
-        count(codes, self.counters, found)
-        return codes, found
+        found = np.empty(stop - start, dtype=narrowest(span))
+        if self.filter is None or not self._promising(codes, found):
+            places = self._within(codes, self.counters, found)
+            return places + start, found[places]
+        places = self._within(codes, self.filter.counters, found)
+        if places.size > self.filter.worth * found.size:
+            places = self._within(codes, self.counters, found)
+            return places + start, found[places]
+        distances = found[places]
+        distances += self.filter.verifier.count(codes, places, self.k).astype(found.dtype)
+        right = distances <= self.k
+        return places[right] + start, distances[right]
+
+    def _promising(self, codes: Array, found: Array) -> bool:
+        """Tell by a few shifts in the middle whether the filter leaves few."""
+        if self.filter is None or found.size <= 4 * _PROBE:
+            return self.filter is not None
+        middle, last = found.size // 2, self.filter.part.span - 1
+        few = found[:_PROBE]
+        places = self._within(codes[middle : middle + _PROBE + last], self.filter.counters, few)
+        return bool(places.size <= self.filter.worth * _PROBE)
+
+    def _within(self, codes: Array, counters: Sequence[Counter], found: Array) -> Array:
+        """Write the distances of all shifts in the codes; return the shifts within k."""
+        count(codes, counters, found)
+        return np.flatnonzero(found <= self.k)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _TwoStages:
-    """Count part of the pattern at every shift, and the rest where the part leaves a chance."""
-
-    first: _OneStage
-    counters: Sequence[Counter]
-    verifier: Verifier
-    look: float  # nanoseconds to verify a shift,
-    nanoseconds: float  # and to count the rest at each shift
-
-    def find(self, start: int, stop: int) -> Found:
-        """Return the shifts within k, and their distances."""
-        codes, found = self.first.count(start, stop)
-        k = self.first.k
-        places = np.flatnonzero(found <= k)
-        if places.size * self.look < found.size * self.nanoseconds:
-            distances = found[places] + self.verifier.count(codes, places, k).astype(found.dtype)
-        else:
-            rest = np.empty_like(found)
-            count(codes, self.counters, rest)
-            found += rest
-            places = np.flatnonzero(found <= k)
-            distances = found[places]
-        within = distances <= k
-        return places[within] + start, distances[within]
+def _compared(left: Any, k: int) -> Any:
+    """Return how many of the letters left are compared until there are too many mismatches."""
+    return np.minimum(left, 2 * k + 64)
 
 
 def _filter_size(problem: Problem, k: int, often: Array) -> int:

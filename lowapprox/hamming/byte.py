@@ -31,7 +31,7 @@ class ByteCounter:
             raise AssertionError("letters with classes are counted by other methods")
         self.pattern = pattern
         self._letters = pattern.letters.astype(alphabet.dtype)
-        self._wild = (alphabet.dtype.type(alphabet.wild),) * alphabet.wild_in_text
+        self._wild = (alphabet.dtype.type(alphabet.wild),) if alphabet.wild_in_text else ()
 
     def subtract(self, codes: Array, out: Array) -> None:
         """Subtract from ``out[i]`` the number of agreements at shift i."""

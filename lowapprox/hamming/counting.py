@@ -15,7 +15,7 @@ __all__ = ["Counter", "block_shifts", "blocks", "count", "count_into", "count_ra
 
 R = TypeVar("R")
 
-_SMALLEST_BLOCK = 1 << 17
+_SMALLEST_BLOCK = 1 << 19
 
 
 class Counter(Protocol):
@@ -35,6 +35,7 @@ class Counter(Protocol):
 
 def block_shifts(span: int) -> int:
     """Return the number of shifts of a block: its codes stay in cache, the overlap stays small."""
+    # Of smaller ones, the threads spend as much time on handing over the interpreter's lock.
     return max(_SMALLEST_BLOCK, 1 << (4 * span - 1).bit_length() if span else 0)
 
 

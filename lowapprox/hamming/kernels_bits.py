@@ -19,6 +19,7 @@ import numpy as np
 
 from lowapprox._core.jit import kernel
 from lowapprox._core.simd import (
+    REGISTER_BYTES,
     vadd,
     vand,
     veq,
@@ -35,7 +36,7 @@ from lowapprox._core.simd import (
 
 __all__ = ["COLUMN", "count_rows", "mark", "subtract"]
 
-COLUMN = 1024  # shifts that are counted at a time: two vectors of 64 bytes
+COLUMN = 16 * REGISTER_BYTES  # shifts that are counted at a time: two registers
 
 _BYTES = (0,) * (COLUMN // 8)
 _WORDS = (0,) * 8

@@ -38,14 +38,17 @@ _TINY = 100_000  # comparisons: below, loading numba costs more than counting wi
 _SAMPLE = (64, 1024)  # pieces of the text, and letters in each
 
 # Nanoseconds of one thread for each shift, fitted to measurements on a processor with 64-byte
-# vectors (see the benchmarks). Shorter vectors slow all methods but "scatter" about alike.
-_ENCODE = 0.7
-_FFT_ONCE = 1.0
-_FFT_SIGNAL = 0.75, 1.9  # transforms of a text signal: short ones, and long ones in pieces
-_FFT_SHORT = 2048
-_FFT_CHUNKS = 4e-5  # products of spectra, for each letter of the pattern
-_INCREMENT = 1.5
-_OCCURRENCES = 7.0  # to look up those of a text letter
+# vectors. Shorter vectors slow all methods but "scatter" about alike.
+_ENCODE = 0.45
+_ROW = 0.01  # bits: to make a row of a letter, or of a digit,
+_COPY = 4e-7  # to shift it, for each of its bits,
+_BITS = 1.4e-3  # and to add it at a position
+_DIGITS = 2.1e-3  # the same for two digits
+_BYTE = 9e-3  # byte: to compare a position, for each byte of the codes
+_FFT_SPANS = np.log([1e3, 1e4, 1e5])
+_FFT_SIGNAL = 0.55, 1.3, 3.2  # fft: to transform and multiply a signal of the text
+_INCREMENT = 1.5  # scatter: an agreement,
+_OCCURRENCES = 7.0  # and to look up those of a text letter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +59,7 @@ class _Split:
     bits: Array
     fft: Array
     scatter: Array
+    byte: Array
 
 
 def prepare(problem: Problem, method: str = "auto") -> tuple[Sequence[Counter], bool]:
@@ -76,6 +80,7 @@ def prepare(problem: Problem, method: str = "auto") -> tuple[Sequence[Counter], 
         (split.bits, BitsCounter),
         (split.fft, FFTCounter.prepare),
         (split.scatter, ScatterCounter.prepare),
+        (split.byte, ByteCounter),
     )
     return [
         make(pattern.take(letters[pattern.letters]), alphabet)
@@ -99,7 +104,8 @@ def predicted_time(problem: Problem, size: int | None = None) -> float:
     if size is None:
         return _best_split(problem).nanoseconds
     kinds = problem.text.alphabet.kinds
-    return min(_bits(kinds, size, problem), _fft(kinds, problem)) + _ENCODE
+    times = _bits(kinds, size, problem), _fft(kinds, problem), _byte(size, problem)
+    return _ENCODE + min(times)
 
 
 def frequencies(problem: Problem) -> Array:
@@ -127,8 +133,9 @@ def _splits(problem: Problem, counts: Array) -> Iterator[_Split]:
     none, all_ = np.zeros(counts.size, dtype=bool), counts > 0
     kinds, size = int(all_.sum()), problem.pattern.size
     simple = _bits(kinds, size, problem)
-    yield _Split(_ENCODE + simple, all_, none, none)
-    yield _Split(_ENCODE + _fft(kinds, problem), none, all_, none)
+    yield _Split(_ENCODE + simple, all_, none, none, none)
+    yield _Split(_ENCODE + _fft(kinds, problem), none, all_, none, none)
+    yield _Split(_ENCODE + _byte(size, problem), none, none, none, all_)
     # A wild text letter agrees at every position of every part.
     if kinds <= 4 or simple < 5.0 or problem.text.alphabet.wild_in_text:
         return
@@ -142,18 +149,34 @@ def _splits(problem: Problem, counts: Array) -> Iterator[_Split]:
             scatter = ~fft & all_ & (each < slope * counts)
             bits = ~fft & all_ & ~scatter
             rest = _bits(int(bits.sum()), int(counts[bits].sum()), problem)
-            yield _Split(once + rest + float(each[scatter].sum()), bits, fft, scatter)
+            time = once + rest + float(each[scatter].sum())
+            yield _Split(time, bits, fft, scatter, none)
 
 
 def _bits(kinds: int, size: int, problem: Problem) -> float:
     """Return the time of bit-sliced counting."""
     if kinds == 0:
         return 0.0
-    rows = 0.3 + 0.045 * kinds + 1.2e-3 * (1 + kinds / 80) * size
+    span = problem.pattern.span
+    pieces, length = max(span / 16384, 1.0), min(span, 16384)
+
+    def with_rows(rows: float, digits: int, unit: float) -> float:
+        copies = pieces * min(8 * rows, digits * size / pieces)  # by 0 to 7 bits
+        shift = _COPY * (8192 + length)
+        return 0.25 + _ROW * rows + shift * copies + unit * (1 + rows / 160) * size
+
+    one = with_rows(kinds, 1, _BITS)
     if problem.text.alphabet.agree is not None:
-        return float(rows)
-    digits = 2 * kinds**0.5
-    return float(min(rows, 0.6 + 0.04 * digits + (1.85e-3 + 1.6e-5 * digits) * size))
+        return one
+    return min(one, with_rows(2 * kinds**0.5, 2, _DIGITS))
+
+
+def _byte(size: int, problem: Problem) -> float:
+    """Return the time of comparing codes."""
+    alphabet = problem.text.alphabet
+    if alphabet.agree is not None:
+        return float("inf")
+    return float(0.1 + _BYTE * alphabet.dtype.itemsize * size)
 
 
 def _fft(kinds: int, problem: Problem) -> float:
@@ -162,5 +185,5 @@ def _fft(kinds: int, problem: Problem) -> float:
     signals = kinds - 1 if kinds in (2, 4) else kinds
     if 16 * signals * span > _SPECTRA:
         return float("inf")
-    each = _FFT_SIGNAL[span > _FFT_SHORT] + _FFT_CHUNKS * span
-    return _FFT_ONCE + signals * each
+    each = np.interp(np.log(span), _FFT_SPANS, _FFT_SIGNAL) * max(1.0, span / 1e5)
+    return float(1.0 + each * signals * (1 + signals / 30))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from typing import Any
 
@@ -67,10 +68,11 @@ def test_within(case: tuple[np.ndarray, np.ndarray], k: int, mode: str) -> None:
         check(*case, k, mode=mode)
         patch.setattr(plan, "_TINY", 0)
         check(*case, k, mode=mode)
-        # Both ways on after the first stage, whatever the time they are predicted to take.
-        for look in (0.0, 1e9):
+        # Every way on after the filter, whatever the time they are predicted to take.
+        patch.setattr(bounded, "_filter_size", lambda problem, k, often: -(-often.size // 2))
+        for look, probe in itertools.product((1e-9, 1e9), (1, 1000)):
             patch.setattr(bounded, "verify_time", lambda letters, look=look: look)
-            patch.setattr(bounded, "_filter_size", lambda problem, k, often: -(-often.size // 2))
+            patch.setattr(bounded, "_PROBE", probe)
             check(*case, k, mode=mode)
 
 

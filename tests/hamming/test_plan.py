@@ -64,9 +64,9 @@ def test_all_letters_are_counted_once(seed: int, wild: bool, classes: bool) -> N
     with pytest.MonkeyPatch.context() as patch:
         for name in ("_INCREMENT", "_OCCURRENCES"):
             patch.setattr(plan, name, 10.0 ** gen.integers(-5, 2))
-        patch.setattr(plan, "_FFT_SIGNAL", [float(10.0 ** gen.integers(-5, 2))] * 2)
+        patch.setattr(plan, "_FFT_SIGNAL", [float(10.0 ** gen.integers(-5, 2))] * 3)
         for split in plan._splits(problem, counts):
-            parts = np.stack([split.bits, split.fft, split.scatter]).sum(axis=0)
+            parts = np.stack([split.bits, split.fft, split.scatter, split.byte]).sum(axis=0)
             assert np.array_equal(parts, counts > 0)
         expected = hamming_distances(text, pattern, method="naive", wildcard=7 if wild else None)
         found = hamming_distances(text, pattern, method="hybrid", wildcard=7 if wild else None)
