@@ -158,7 +158,8 @@ def orthonormalize(
 
     Notes
     -----
-    Cholesky QR twice on the row-scaled Gram matrix, QR where that is too close to singular.
+    Cholesky QR twice on the row-scaled Gram matrix, by its eigenvectors where the inverse of the
+    Cholesky factor would lose digits of `Z`, and QR where it is too close to singular.
     """
     count = Z.shape[0] if limit is None else min(limit, Z.shape[0])
     algebra = block_algebra(op)
@@ -182,7 +183,10 @@ def orthonormalize(
 
 @dataclass(frozen=True, slots=True)
 class CholeskyFactor:
-    """``gram = L @ L^H`` with its inverse factor and a bound on the scaled rows' condition."""
+    """``gram = L @ L^H`` with the inverse of L and a bound on the scaled rows' condition.
+
+    L is triangular, or has orthogonal columns times the scale of the rows.
+    """
 
     L: Small
     inverse: Small
@@ -194,8 +198,9 @@ def cholesky_factor(gram: Small, noise: float, eps: float) -> CholeskyFactor | N
     scale = np.sqrt(np.maximum(np.diagonal(gram).real, 0.0))
     if not (scale > 4.0 * noise).all() or not np.isfinite(scale).all():
         return None
+    gram = gram / scale / scale[:, None]
     try:
-        L = np.linalg.cholesky(gram / scale / scale[:, None])
+        L = np.linalg.cholesky(gram)
     except np.linalg.LinAlgError:
         return None
     inverse = np.linalg.inv(L)
@@ -203,6 +208,14 @@ def cholesky_factor(gram: Small, noise: float, eps: float) -> CholeskyFactor | N
     condition = float(np.linalg.norm(inverse))
     if not condition < 0.1 / np.sqrt(eps) or not (np.diagonal(L).real * scale > 4.0 * noise).all():
         return None
+    # Rounding makes an error of eps times its norm in each row that the inverse combines, and L
+    # carries it back: a strong row that follows a weak one then loses digits. Eigenvectors (SVQB:
+    # Stathopoulos, Wu 2002, doi:10.1137/S1064827500370883) weigh errors by what they divided by.
+    if (np.abs(L) @ np.linalg.norm(inverse, axis=1)).max() > _WELL_CONDITIONED:
+        w, X = np.linalg.eigh(gram)
+        if not w[0] > 0.0:
+            return None
+        L, inverse = X * np.sqrt(w), X.conj().T / np.sqrt(w)[:, None]
     return CholeskyFactor(L * scale[:, None], inverse / scale, condition)
 
 

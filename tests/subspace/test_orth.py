@@ -111,6 +111,24 @@ def test_conditions(form, dtype, condition):
     assert np.linalg.norm(Z - out.factor @ rows) <= 50 * eps
 
 
+@pytest.mark.parametrize("form", ["C", "csr_array", "array-api-strict"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weak_rows_before_strong_ones_cost_no_digits(form, dtype):
+    """The inverse of the Cholesky factor alone loses as many digits here as the condition has."""
+    eps = float(np.finfo(dtype).eps)
+    small = 40 * np.sqrt(eps)
+    coordinates = np.array([[1, 0, 0], [1, small, 0], [0, 1, 1]])
+    for seed in range(10):
+        gen = np.random.default_rng(seed)
+        op = op_for(dtype, form)
+        Z = (coordinates @ orthonormal(gen, 200, 3, dtype).T).astype(dtype)
+        out = orthonormalize(op, op.from_numpy(Z.copy()), 0.0, gen)
+        rows = op.to_numpy(out.rows)
+        rows = rows.astype(np.result_type(rows, float))
+        assert orthonormality_defect(rows.T) <= 20 * eps
+        assert np.linalg.norm(Z - out.factor @ rows) <= 20 * eps
+
+
 @given(blocks(), st.floats(0, 1e6), seeds)
 def test_remove_span(made, weight, seed):
     Z, basis = made
