@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from lowapprox._core.errors import InputError, InputTypeError, NumericalError
+from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.typing import MatrixInput, RNGInput
 from lowapprox._core.views import normalize, scaled
@@ -20,7 +21,7 @@ __all__ = ["RowSampling"]
 
 _UNIFORM_SHARE = 0.1  # of leverage sampling: every row keeps a chance
 _PROBES = 16  # directions that estimate the length of a row
-_BLOCK_BYTES = 8 << 20
+_BLOCK_ENTRIES = 1 << 20
 
 
 class RowSampling(SketchOperator):
@@ -234,28 +235,27 @@ def _approximate_leverage(op: MatrixLike, gen: np.random.Generator) -> NDArray:
     n, d = op.shape
     if d == 0:
         return np.zeros(n)
-    view, exponent, _ = normalize(op)
-    m = 4 * d + 40
-    sketched = SparseSign(m, n, rng=gen) @ view if n > m else _rows(op, 0, n, exponent)
+    exponent = normalize(op)[1]
+    wide = np.result_type(op.dtype, np.float64)
+    step = max(1, _BLOCK_ENTRIES // d)
+
+    def blocks() -> Iterator[tuple[int, NDArray]]:
+        for i in range(0, n, step):
+            x = op.row_block(i, min(i + step, n))
+            x = np.asarray(x.toarray() if op.kind == "sparse" else x)
+            yield i, scaled(x.astype(wide), -exponent)
+
+    S = SparseSign(4 * d + 40, n, rng=gen)
+    sketched = np.zeros((S.shape[0], d), wide)
+    for i, rows in blocks():
+        S.apply_rows(rows, i, sketched)
     scale = unit_columns(sketched)
     _, s, Vh = np.linalg.svd(sketched * scale, full_matrices=False)
-    keep = s > s.max(initial=0.0) * max(sketched.shape) * op.eps
-    basis = scale[:, None] * (Vh[keep].conj().T / s[keep])
-    rank = basis.shape[1]
-    if rank > _PROBES:
-        basis = basis @ Gaussian(_PROBES, rank, rng=gen).toarray().T
+    keep = s > s.max(initial=0.0) * max(n, d) * op.eps
+    basis = Vh[keep].conj().T / s[keep]
+    if basis.shape[1] > _PROBES:
+        basis = basis @ Gaussian(_PROBES, basis.shape[1], rng=gen).toarray().T
     scores = np.empty(n)
-    step = max(1, _BLOCK_BYTES // (16 * d))
-    for i in range(0, n, step):
-        part = _rows(op, i, min(i + step, n), exponent) @ basis
-        scores[i : i + step] = (np.abs(part) ** 2).sum(axis=1)
-    if not np.isfinite(scores).all():
-        raise NumericalError("leverage scores are not finite: the columns of `A` are too uneven")
+    for i, rows in blocks():
+        scores[i : i + step] = (np.abs(rows * scale @ basis) ** 2).sum(axis=1)
     return scores
-
-
-def _rows(op: MatrixLike, start: int, stop: int, exponent: int) -> NDArray:
-    """Return rows of a matrix times ``2**-exponent``, dense and in double precision."""
-    x = op.row_block(start, stop)
-    x = np.asarray(x.toarray() if op.kind == "sparse" else x)
-    return np.asarray(scaled(x.astype(np.result_type(op.dtype, np.float64)), -exponent))

@@ -186,4 +186,6 @@ def _other_namespace(x: Any) -> Any:
     try:
         return array_api_compat.array_namespace(x)
     except TypeError:
-        return None
+        if hasattr(x, "__array__"):
+            return None
+        raise InputTypeError(f"`x` must be an array, got {type(x).__name__}") from None

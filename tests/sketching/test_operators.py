@@ -358,6 +358,7 @@ BAD_CALLS = {
     "`dtype` must be": (InputTypeError, lambda: SRHT(1, 2, dtype=np.int32)),
     "`zeta` must be at least 1": (InputError, lambda: SparseSign(4, 4, zeta=0)),
     "`block` must be a power of two": (InputError, lambda: SRHT(4, 4, block=12)),
+    "`exact` must be a bool": (InputTypeError, lambda: SRHT(4, 4, exact=1)),
     "`block` must be in": (InputError, lambda: SRHT(4, 4, block=0)),
     "`rng` must be": (InputTypeError, lambda: Gaussian(1, 2, rng="seed")),
     "`X` must have 5 rows": (InputError, lambda: Gaussian(3, 5, rng=0) @ np.ones((4, 2))),

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -116,6 +117,11 @@ BAD_CALLS = {
     "`axis` must be in": (InputError, lambda: fwht(np.ones((2, 2)), 2)),
     "`axis` must be an integer": (InputTypeError, lambda: fwht(np.ones((2, 2)), 0.5)),
     "`x` must have a boolean": (InputTypeError, lambda: fwht(np.ones(2, object))),
+    "`x` must be an array, got dict": (InputTypeError, lambda: fwht({})),
+    "`x` must be an array, got csr_array": (
+        InputTypeError,
+        lambda: fwht(scipy.sparse.csr_array(np.eye(2))),
+    ),
     "`x` has masked": (InputTypeError, lambda: fwht(np.ma.masked_less([1.0, 2.0], 1.5))),
     "`out` must be a float64 NumPy array": (
         InputTypeError,
