@@ -132,9 +132,9 @@ TABLES = (
         "One product with a tall matrix",
         "A matrix of independent normals in double precision, C-ordered; the operator is made "
         "within the time, the CSR matrix before it. The distortion is the largest "
-        "`|sigma(S Q) - 1|` for an orthonormal basis Q of the columns and one key; a Gaussian "
-        f"operator has about sqrt(d / m) = {(COLUMNS / SIZE) ** 0.5:.2f}. The last column is the "
-        "time to read the matrix once in as many threads, and its share of our time.",
+        "``|sigma(S Q) - 1|`` for an orthonormal basis Q of the columns and one key; a Gaussian "
+        f"operator has about ``sqrt(d / m)`` = {(COLUMNS / SIZE) ** 0.5:.2f}. The last column is "
+        "the time to read the matrix once in as many threads, and its share of our time.",
         tuple(
             Case(
                 name,
