@@ -10,7 +10,7 @@ from lowapprox.regression.outcome import Check, Outcome
 from lowapprox.regression.system import Host, System, blocks
 from lowapprox.regression.triangle import BackwardError, Triangle, triangle_of
 
-__all__ = ["direct"]
+__all__ = ["direct", "factored_sketch"]
 
 _GROUPS = 16  # ranges of rows with triangles of their own
 
@@ -69,3 +69,16 @@ def factored(system: System) -> Host:
     if system.ridge:
         triangles.append(np.sqrt(system.ridge) * np.eye(d, width))
     return triangles[0] if len(triangles) == 1 else triangle_of(np.concatenate(triangles))
+
+
+def factored_sketch(M: Host, system: System) -> Host:
+    """Return the R of a sketch, halves of which are factored at the same time where it is large."""
+    if not system.compiled or M.shape[0] < 4 * M.shape[1]:
+        return triangle_of(M)
+    parts, halves = np.array_split(M, 2), [M, M]
+
+    def work(i: int) -> None:
+        halves[i] = triangle_of(parts[i])
+
+    system.run(work, 2)
+    return triangle_of(np.concatenate(halves))

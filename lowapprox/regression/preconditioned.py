@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from lowapprox.regression.direct import factored_sketch
 from lowapprox.regression.outcome import Check, Outcome
 from lowapprox.regression.system import Host, System, squares_of
-from lowapprox.regression.triangle import BackwardError, Triangle, triangle_of
+from lowapprox.regression.triangle import BackwardError, Triangle
 
 __all__ = ["Start", "cholesky", "fossils", "sketched_start", "spir"]
 
@@ -55,15 +56,12 @@ def sketched_start(
     report: Callable[[int, int, float, float], bool],
 ) -> Start:
     """Sketch the problem and factor the sketch."""
-    from lowapprox._core.threads import blas_threads
-
     d = system.shape[1]
     with np.errstate(all="ignore"):
-        with blas_threads(1):
-            M = system.sketch(S)
+        M = system.sketch(S)
         if system.ridge:
             M = np.concatenate([M, np.sqrt(system.ridge) * np.eye(d, M.shape[1])])
-        R = triangle_of(M)
+        R = factored_sketch(M, system)
         triangle = Triangle(R[:d, :d])
         condition = triangle.condition(gen) if np.isfinite(R).all() else np.nan
         X = triangle.solve(R[:d, d:])

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from lowapprox.regression.direct import factored_sketch
 from lowapprox.regression.system import Host, System
-from lowapprox.regression.triangle import Triangle, triangle_of
+from lowapprox.regression.triangle import Triangle
 
 __all__ = ["Sketched", "row_rule", "sketched"]
 
@@ -81,13 +82,9 @@ def sketched(
 def _solved(
     system: System, S: Any, gen: np.random.Generator, delta: float, worst: float
 ) -> Sketched | None:
-    from lowapprox._core.threads import blas_threads
-
     d, rows = system.shape[1], S.shape[0]
     with np.errstate(all="ignore"):
-        with blas_threads(1):
-            M = system.sketch(S)
-        R = triangle_of(M)
+        R = factored_sketch(system.sketch(S), system)
         triangle = Triangle(R[:d, :d])
         condition = triangle.condition(gen) if np.isfinite(R).all() else np.inf
         if not condition < worst:

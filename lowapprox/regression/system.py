@@ -120,17 +120,17 @@ class System:
             A[...] = S @ self.op
             S.apply_rows(self.b, 0, B)
         elif self.weights is None:
-            S.apply_rows(self._rows(0, self.shape[0]), 0, A)
-            S.apply_rows(self.b, 0, B)
+            S.apply_rows(self.op.row_block(0, self.shape[0]), 0, A)
+            # A single column costs more where it is too small for the compiled path than several.
+            copies = -(-_KERNEL_ENTRIES // max(1, self.b.size)) if self.compiled else 1
+            wide: Host = np.zeros((S.shape[0], copies * B.shape[1]), self.dtype)
+            B = S.apply_rows(np.tile(self.b, copies), 0, wide)[:, : B.shape[1]]
         else:
             step = max(1, (8 * _TILE_ENTRIES // max(d, 1)) >> 12) << 12  # whole blocks of a sketch
             for i in range(0, self.shape[0], step):
                 S.apply_rows(self.tile(i, i + step), i, A)
                 S.apply_rows(self.tile_b(i, i + step), i, B)
         return np.concatenate([A, B], axis=1)
-
-    def _rows(self, start: int, stop: int) -> Any:
-        return self.op.row_block(start, stop)
 
     def run(self, work: Callable[[int], None], count: int) -> None:
         """Call ``work`` for all ranges, on several threads where the matrix is large."""

@@ -78,6 +78,10 @@ class Triangle:
         largest = self.D.max(initial=1.0)
         Q, T = np.linalg.qr((Vh[:rank] * (self.D / largest)).conj().T)
         X: Host = Q @ np.linalg.solve(T.conj().T, Y) / largest
+        # Where the sizes of the columns differ much, X solves only what they are compared with.
+        DX = self.D[:, None] * X
+        DX += Vh[:rank].conj().T @ (Y - Vh[:rank] @ DX)
+        X = DX / self.D[:, None]
         X[zero] = 0.0
         return X, rank, condition
 
@@ -125,13 +129,15 @@ class BackwardError:
             if np.isfinite(norms).all():
                 return norms
         if self._svd is None:
-            _, s, Vh = np.linalg.svd(R, full_matrices=R.shape[0] < R.shape[1])
-            self._svd = np.append(s, np.zeros(R.shape[1] - s.size)), Vh
+            self._svd = np.linalg.svd(R, full_matrices=False)[1:]
         s, Vh = self._svd
         # Where shift and singular value vanish, g has no part but rounding.
-        sizes = np.maximum(np.sqrt(s[:, None] ** 2 + shifts), np.finfo(float).eps * s[0])
-        norms = np.linalg.norm((Vh @ G) / sizes, axis=0)
-        return np.asarray(norms)
+        least = np.finfo(float).eps * s[0]
+        parts = Vh @ G
+        sizes = np.maximum(np.sqrt(s[:, None] ** 2 + shifts), least)
+        inside = np.linalg.norm(parts / sizes, axis=0)
+        outside = np.linalg.norm(G - Vh.conj().T @ parts, axis=0) if s.size < R.shape[1] else 0.0
+        return np.asarray(np.hypot(inside, outside / np.maximum(np.sqrt(shifts), least)))
 
     def _norm(self, j: int, g: Host, shift: float) -> float:
         """Return the norm for one column by a triangle that is kept while the shift hardly moves.
@@ -153,11 +159,10 @@ def triangle_of(M: Host) -> Host:
 
     M is overwritten where it is Fortran-ordered.
     """
-    M = np.asfortranarray(M)
-
     rows = min(M.shape)
     if rows == 0:
         return np.zeros((0, M.shape[1]), M.dtype)
+    M = np.asfortranarray(M)
     lwork = int(_lapack("geqrf_lwork", M)(*M.shape)[0].real)
     factored = _lapack("geqrf", M)(M, lwork=lwork, overwrite_a=True)[0]
     return np.triu(factored[:rows])
