@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -34,7 +34,7 @@ class _TensorOperator(SketchOperator):
     def __init__(
         self, m: int, n: int | Sequence[int], *, rng: RNGInput = None, dtype: Any = None
     ) -> None:
-        sizes = tuple(n) if isinstance(n, (tuple, list)) else (n,)
+        sizes = tuple(n) if isinstance(n, Iterable) else (n,)
         if not sizes:
             raise InputError("`n` must have at least one size, got none")
         self.sizes = tuple(checked_int(size, "n", 0) for size in sizes)

@@ -157,6 +157,13 @@ def test_products_of_mixed_precision_and_whole_numbers():
     assert (S @ P).dtype == np.float64
 
 
+def test_sizes_of_any_kind():
+    same = [TensorSRHT(4, n, rng=0) for n in ((3, 2), [3, 2], np.array([3, 2]))]
+    assert same[0] == same[1] == same[2] != TensorSRHT(4, (2, 3), rng=0)
+    assert repr(same[2]).startswith("TensorSRHT(4, 6, sizes=(3, 2), key=0x")
+    assert TensorSketch(4, 6, rng=0) == TensorSketch(4, [6], rng=0)
+
+
 def test_empty_products():
     for make in OPERATORS.values():
         S = make(4, (3, 2), rng=0)
