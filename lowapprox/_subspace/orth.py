@@ -211,7 +211,7 @@ def cholesky_factor(gram: Small, noise: float, eps: float) -> CholeskyFactor | N
     # Rounding makes an error of eps times its norm in each row that the inverse combines, and L
     # carries it back: a strong row that follows a weak one then loses digits. Eigenvectors (SVQB:
     # Stathopoulos, Wu 2002, doi:10.1137/S1064827500370883) weigh errors by what they divided by.
-    if (np.abs(L) @ np.linalg.norm(inverse, axis=1)).max() > _WELL_CONDITIONED:
+    if (np.abs(L) @ np.linalg.norm(inverse, axis=1)).max(initial=0.0) > _WELL_CONDITIONED:
         w, X = np.linalg.eigh(gram)
         if not w[0] > 0.0:
             return None
