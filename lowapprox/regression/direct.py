@@ -8,11 +8,13 @@ import numpy as np
 
 from lowapprox.regression.outcome import Check, Outcome
 from lowapprox.regression.system import Host, System, blocks
-from lowapprox.regression.triangle import BackwardError, Triangle, triangle_of
+from lowapprox.regression.triangle import BackwardError, Triangle, lapack, triangle_of
 
-__all__ = ["direct", "factored_sketch"]
+__all__ = ["direct"]
 
 _GROUPS = 16  # ranges of rows with triangles of their own
+_NARROW = 400  # columns, up to which LAPACK is fastest with panels of 16 and a triangle on top
+_PANEL = 16
 
 
 def direct(system: System, rcond: float, b_norms: Host, target: float) -> Outcome:
@@ -53,16 +55,13 @@ def factored(system: System) -> Host:
     bounds = blocks(n, min(_GROUPS, max(1, n // (24 * width))), rows)
     triangles: list[Any] = [None] * (len(bounds) - 1)
 
+    fold = _fold_in_place if width <= _NARROW and n >= width else _fold
+
     def work(i: int) -> None:
         found = np.zeros((0, width), system.dtype)
         for start in range(bounds[i], bounds[i + 1], rows):
             stop = min(start + rows, bounds[i + 1])
-            top = found.shape[0]
-            M = np.empty((top + stop - start, width), system.dtype, order="F")
-            M[:top] = found
-            M[top:, :d] = system.tile(start, stop)
-            M[top:, d:] = system.tile_b(start, stop)
-            found = triangle_of(M)
+            found = fold(found, system, start, stop)
         triangles[i] = found
 
     system.run(work, len(triangles))
@@ -71,14 +70,28 @@ def factored(system: System) -> Host:
     return triangles[0] if len(triangles) == 1 else triangle_of(np.concatenate(triangles))
 
 
-def factored_sketch(M: Host, system: System) -> Host:
-    """Return the R of a sketch, halves of which are factored at the same time where it is large."""
-    if not system.compiled or M.shape[0] < 4 * M.shape[1]:
-        return triangle_of(M)
-    parts, halves = np.array_split(M, 2), [M, M]
+def _fold(found: Host, system: System, start: int, stop: int) -> Host:
+    """Return the triangle of the rows so far and of a tile."""
+    top = found.shape[0]
+    M = np.empty((top + stop - start, found.shape[1]), system.dtype, order="F")
+    M[:top] = found
+    _write_tile(M[top:], system, start, stop)
+    return triangle_of(M)
 
-    def work(i: int) -> None:
-        halves[i] = triangle_of(parts[i])
 
-    system.run(work, 2)
-    return triangle_of(np.concatenate(halves))
+def _fold_in_place(found: Host, system: System, start: int, stop: int) -> Host:
+    """Do the same without touching the zeros below the triangle, which pays for few columns."""
+    width = found.shape[1]
+    if found.shape[0] == 0:
+        found = np.zeros((width, width), system.dtype, order="F")
+    M = np.empty((stop - start, width), system.dtype, order="F")
+    _write_tile(M, system, start, stop)
+    tpqrt = lapack("tpqrt", M)
+    R: Host = tpqrt(0, min(_PANEL, width), found, M, overwrite_a=True, overwrite_b=True)[0]
+    return R
+
+
+def _write_tile(M: Host, system: System, start: int, stop: int) -> None:
+    d = system.shape[1]
+    M[:, :d] = system.tile(start, stop)
+    M[:, d:] = system.tile_b(start, stop)

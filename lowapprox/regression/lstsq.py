@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +35,7 @@ _U = float(np.finfo(float).eps)
 _SMALL = 1 << 21  # entries, up to which a factorization takes no longer than a sketch
 _SMALL_OPERATOR = 1 << 22  # entries, up to which an operator is made an array
 _CHOLESKY = 3e6  # condition number, up to which the normal equations keep enough digits
+_CHOLESKY_COLUMNS = 1500
 _WORST = 0.1  # of 1 / rcond: a condition number from which the rank is decided by direct
 
 
@@ -156,7 +156,7 @@ def lstsq(
     gen, report = as_generator(rng), Reporter(callback, False)
     op, method, why = _choose(op, request)
     system = make_system(op, rhs.values, request.weights, request.ridge)
-    with blas_threads(1) if system.compiled else nullcontext():
+    with blas_threads(1):  # tiles go to the threads; NumPy's and SciPy's pools hinder one another
         if 0 in op.shape or rhs.count == 0:
             answer = _nothing(system, method)
         elif method in ONE_PASS:
@@ -241,10 +241,11 @@ def _solve(
 
 
 def _by_condition(system: System, start: Start) -> tuple[str, str]:
-    d, k = system.shape[1], system.b.shape[1]
-    if isinstance(system, Rows) and start.condition <= _CHOLESKY and (d >= 400 or k >= 8):
-        return "cholesky", "well conditioned, and many columns"
-    if k >= d:
+    """Choose by the condition number, which the sketch has shown."""
+    d = system.shape[1]
+    if isinstance(system, Rows) and start.condition <= _CHOLESKY and d <= _CHOLESKY_COLUMNS:
+        return "cholesky", "well conditioned"
+    if isinstance(system, Rows) and system.b.shape[1] >= d:
         return "direct", "at least as many right-hand sides as columns"
     return "spir", "tall"
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lowapprox.regression.direct import factored_sketch
 from lowapprox.regression.outcome import Check, Outcome
 from lowapprox.regression.system import Host, System, squares_of
-from lowapprox.regression.triangle import BackwardError, Triangle
+from lowapprox.regression.triangle import BackwardError, Triangle, triangle_of
 
 __all__ = ["Start", "cholesky", "fossils", "sketched_start", "spir"]
 
@@ -61,7 +60,7 @@ def sketched_start(
         M = system.sketch(S)
         if system.ridge:
             M = np.concatenate([M, np.sqrt(system.ridge) * np.eye(d, M.shape[1])])
-        R = factored_sketch(M, system)
+        R = triangle_of(M)
         triangle = Triangle(R[:d, :d])
         condition = triangle.condition(gen) if np.isfinite(R).all() else np.nan
         X = triangle.solve(R[:d, d:])

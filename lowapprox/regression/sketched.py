@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lowapprox.regression.direct import factored_sketch
 from lowapprox.regression.system import Host, System
-from lowapprox.regression.triangle import Triangle
+from lowapprox.regression.triangle import Triangle, triangle_of
 
 __all__ = ["Sketched", "row_rule", "sketched"]
 
@@ -84,7 +83,7 @@ def _solved(
 ) -> Sketched | None:
     d, rows = system.shape[1], S.shape[0]
     with np.errstate(all="ignore"):
-        R = factored_sketch(system.sketch(S), system)
+        R = triangle_of(system.sketch(S))
         triangle = Triangle(R[:d, :d])
         condition = triangle.condition(gen) if np.isfinite(R).all() else np.inf
         if not condition < worst:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lowapprox.regression.system import Host
 
-__all__ = ["BackwardError", "Triangle", "triangle_of"]
+__all__ = ["BackwardError", "Triangle", "lapack", "triangle_of"]
 
 _SMALL = 32  # up to this many columns a singular value decomposition costs next to nothing
 _FEW = 4  # right-hand sides, each with a factorization of its own
@@ -34,7 +34,7 @@ class Triangle:
             norms[norms == 0.0] = 1.0
             self.R = np.asfortranarray(scaled / norms)
             self.D = peak * norms
-        self._trtrs = _lapack("trtrs", self.R)
+        self._trtrs = lapack("trtrs", self.R)
 
     def solve(self, C: Host) -> Host:
         """Return ``(R D)^-1 C``."""
@@ -163,12 +163,12 @@ def triangle_of(M: Host) -> Host:
     if rows == 0:
         return np.zeros((0, M.shape[1]), M.dtype)
     M = np.asfortranarray(M)
-    lwork = int(_lapack("geqrf_lwork", M)(*M.shape)[0].real)
-    factored = _lapack("geqrf", M)(M, lwork=lwork, overwrite_a=True)[0]
+    lwork = int(lapack("geqrf_lwork", M)(*M.shape)[0].real)
+    factored = lapack("geqrf", M)(M, lwork=lwork, overwrite_a=True)[0]
     return np.triu(factored[:rows])
 
 
-def _lapack(name: str, M: Host) -> Any:
+def lapack(name: str, M: Host) -> Any:
     """Return a LAPACK function for the precision of a matrix."""
     import scipy.linalg
 
