@@ -22,6 +22,7 @@ from lowapprox._core.typing import Array
 from lowapprox._subspace.algebra import Small, block_algebra
 from lowapprox._subspace.longside import LongSide
 from lowapprox._subspace.orth import orthonormalize, remove_span
+from lowapprox._subspace.outside import left_by_images, left_outside
 from lowapprox._subspace.space import KrylovSpace, Ritz
 
 __all__ = ["GolubKahan"]
@@ -52,6 +53,7 @@ class GolubKahan(KrylovSpace):
         self.long = long
         self._noise = op.eps * np.sqrt(op.shape)
         self._last = 0  # rows of the last block of U
+        self._left = 0.0  # estimate of the norm of A outside the first block of U
 
     def step(self) -> None:
         """Add one block: one product with A and one with its adjoint."""
@@ -60,6 +62,8 @@ class GolubKahan(KrylovSpace):
         self._reserve(d + 2 * width)
         noise = self._noise * self.top
         image = self.long.advance(self._next, self._coupling, noise[0])
+        if not d:
+            self._left = left_by_images(self._start @ image.factor)
         self._B[:d, d : d + width] += image.coefficients
         self._B[d : d + width, d : d + width] = image.factor.T
         Z = self.long.adjoint_product()
@@ -83,6 +87,18 @@ class GolubKahan(KrylovSpace):
         P, s, Wh = np.linalg.svd(self._B[:d, :d])
         tail = self._coupling.T @ P[d - self._last :, :]
         return Ritz(P, s, Wh, tail, np.linalg.norm(tail, axis=0))
+
+    def extended(self, fro2: float | None) -> Ritz:
+        """Triplets of all that the products gave: of ``U^H A``, which B with its coupling holds.
+
+        For the last space before any restart. `fro2` is ``|A|_F^2``, if known.
+        """
+        d, full = self.size, self._V.size
+        self._reserve(full)
+        P, s, Wh = np.linalg.svd(self._B[:d, :full], full_matrices=False)
+        tail = Wh[:, d:].conj().T
+        left = left_outside(fro2, float((s**2).sum()), self.op.eps, self._left)
+        return Ritz(P, s, Wh, tail, left * np.linalg.norm(tail, axis=0))
 
     def restart(self, ritz: Ritz, keep: int) -> None:
         """Shrink the bases to the leading `keep` Ritz vectors and the next block."""

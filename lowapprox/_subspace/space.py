@@ -19,7 +19,8 @@ class Ritz:
     """Singular triplets of the projected matrix, ``B = P diag(s) Wh``.
 
     `residuals` are the norms ``|A^H u_i - s_i v_i|`` without the rounding floor; `tail` holds the
-    vectors behind them, in the coordinates of the next block.
+    vectors behind them, in the coordinates of the next block. Triplets of B with the coupling to
+    that block have ``A^H U = V s`` and upper bounds of ``|A v_i - s_i u_i|`` instead.
     """
 
     P: Small
@@ -57,7 +58,9 @@ class KrylovSpace:
         self._V = Basis(op, n, capacity + block)
         self._B = np.zeros((capacity + block,) * 2, np.result_type(op.dtype, np.float64))
         start = random_rows(op, min(block, n), n, gen)
-        self._next = self._V.append(orthonormalize(op, start, 0.0, gen).rows)
+        split = orthonormalize(op, start, 0.0, gen)
+        self._next = self._V.append(split.rows)
+        self._start = split.factor
         self._coupling: Small = np.zeros((0, self.width))  # of the last rows to the next block
 
     @property
@@ -115,7 +118,7 @@ class KrylovSpace:
 
     def _leading(self, ritz: Ritz, count: int) -> Array:
         """Right Ritz vectors, as rows."""
-        return self.op.from_numpy(ritz.Wh[:count].conj()) @ self._V.rows[: self.size, :]
+        return self.op.from_numpy(ritz.Wh[:count].conj()) @ self._V.rows[: ritz.Wh.shape[1], :]
 
     def _shrink(self, rows: Array) -> None:
         """Replace the basis by these rows and the next block, and forget the projected matrix."""

@@ -14,7 +14,7 @@ from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.typing import Array
 from lowapprox.svd.result import ErrorKind
 
-__all__ = ["LEVELS", "Factors", "Spent", "Task", "checked_request"]
+__all__ = ["LEVELS", "Factors", "Spent", "Task", "checked_request", "subspace_width"]
 
 # Largest residual over the last wanted value at which each preset stops.
 LEVELS = {"fast": 0.15, "balanced": 0.02, "high": 1e-3, "full": 0.0}
@@ -49,6 +49,13 @@ class Task:
     def floor(self) -> float:
         """Residual that rounding allows, relative to the first value."""
         return 4.0 * self.op.eps * float(np.sqrt(max(self.op.shape)))
+
+
+def subspace_width(task: Task) -> int:
+    """Return the columns of a block that is to hold all wanted triplets."""
+    assert task.rank is not None
+    extra = max(10, -(-task.rank // 2)) if task.oversample is None else task.oversample
+    return min(task.rank + extra, *task.op.shape)
 
 
 def checked_request(
@@ -99,7 +106,8 @@ class Factors:
         Estimate of the first value left out; 0 when none is.
     error : float or None
         Frobenius error as the method knows it, of kind `error_kind`. None when it follows from
-        ``A V = U diag(s)``, which then holds to rounding: the squares of error and values add.
+        ``A V = U diag(s)`` or ``A^H U = V diag(s)``, which then holds to rounding: the squares of
+        error and values add.
     exponent : int
         Power of two by which the method itself divided what it was given.
     fro2 : float or None

@@ -20,7 +20,7 @@ from lowapprox._subspace.stopping import (
     StoppingRule,
     grow,
 )
-from lowapprox.svd._methods import Factors, Spent, Task
+from lowapprox.svd._methods import Factors, Spent, Task, subspace_width
 
 __all__ = ["affordable_dim", "block_size", "krylov", "stopping_rule"]
 
@@ -37,13 +37,21 @@ def krylov_up_to(task: Task, most: int | None) -> Factors | Spent:
     op = task.op
     m, n = op.shape
     width = block_size(task)
-    rule = stopping_rule(task, width)
     expected = min(n, max(4 * task.cap, task.cap + 10 * width, 2 * task.cap + 64))
     if task.rank is None:
         expected = min(n, 16 * width)
+    few = False
+    if task.passes is not None:
+        steps = max(task.passes // 2, 1)
+        if task.rank is not None:
+            # Where these steps would not reach the usual space: as wide as the subspace method.
+            width = max(width, min(subspace_width(task), -(-expected // steps)))
+        few = steps * width <= max(expected, 2 * width)
+        expected = min(expected, steps * width)
+    rule = stopping_rule(task, width)
     max_dim = max(expected, affordable_dim(op, m + n))
-    # Tall sparse matrices and operators: U would outweigh everything else.
-    passing = op.kind != "dense" and m >= 3 * n and task.accuracy != "full"
+    # Tall sparse matrices and operators: U would outweigh everything else, after many steps.
+    passing = op.kind != "dense" and m >= 3 * n and task.accuracy != "full" and not few
     budget = _budget(task.passes, 1 if passing else 0)
     side = PassingSide(op, task.gen) if passing else KeptSide(op, task.gen, expected)
     # Kernels and a threaded BLAS would fight for the cores between the products.
@@ -60,6 +68,8 @@ def krylov_up_to(task: Task, most: int | None) -> Factors | Spent:
         if verdict.outgrown:
             return Spent(gk.passes, gk.matvecs)
         size = min(verdict.size, task.cap)
+        if not verdict.done and not passing and not restarts:
+            ritz = gk.extended(task.fro2)
         images = gk.images(ritz, size)
     U, s, V = gk.vectors(ritz, images)
     residuals = np.hypot(ritz.residuals[:size], gk.dropped)

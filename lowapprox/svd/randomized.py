@@ -82,7 +82,8 @@ def randomized_svd(
         Extra columns of "subspace" (default ``max(10, rank / 2)``) and least extra dimensions of
         "krylov".
     passes : int, optional
-        The most passes over `A`. When they do not suffice, the result has ``converged=False``.
+        The most passes over `A`. When they do not suffice, the result has ``converged=False``; it
+        is then no worse than that of [1]_ with as many passes and the columns of "subspace".
     center : bool, default False
         Subtract the column means (principal component analysis) without forming the difference.
     sign : {"auto", "u", "v", "none"}
@@ -126,8 +127,10 @@ def randomized_svd(
     "krylov" multiplies A and A^H by about k + 3 b to 4 k columns each, b being 8 to 32, and
     orthogonalizes in ``2 (m + n) D^2`` operations for dimension D. Residuals are a by-product. The
     Frobenius error follows exactly from ``||A||_F^2 - sum(s**2)``, because A V = U diag(s) holds to
-    rounding; below ``1e-6 ||A||_F`` (1e-3 in single precision) that difference cancels, and the
-    error is estimated by 10 random products.
+    rounding, or A^H U = V diag(s) when `passes` ran out or the callback ended the work; below
+    ``1e-6 ||A||_F`` (1e-3 in single precision) that difference cancels, and the error is estimated
+    by 10 random products. The residuals of work that was ended so are upper bounds, by a factor of
+    2 to 20 as a rule; where ``||A||_F`` is unknown they rest on an estimate of what is left.
 
     "single_pass" keeps sketches; their memory and the bound of the error are those of
     `StreamingSVD`. It returns `rank` triplets also with `tol`, and the estimated error decides on

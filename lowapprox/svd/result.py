@@ -63,7 +63,7 @@ class SVDResult(Factorization):
         "exact" up to rounding, a statistical "estimate", or an upper "bound".
     residuals : numpy.ndarray, shape (k,)
         ``max(||A v_i - s_i u_i||, ||A^H u_i - s_i v_i||)``. Some singular value of `A` lies within
-        ``residuals[i]`` of ``s[i]``.
+        ``residuals[i]`` of ``s[i]``. Measured, or bounded from above when `passes` ran out.
     converged : bool
         Whether the requested criterion was met.
     passes : int

@@ -8,7 +8,7 @@ import numpy as np
 
 from lowapprox._core.errors import InputError
 from lowapprox._subspace.shifted import shifted_iteration
-from lowapprox.svd._methods import Factors, Task
+from lowapprox.svd._methods import Factors, Task, subspace_width
 
 __all__ = ["subspace"]
 
@@ -27,8 +27,7 @@ def subspace(task: Task) -> Factors:
     if task.passes is not None and task.passes < 2:
         raise InputError(f"`passes` must be at least 2 for method='subspace', got {task.passes}")
     op, rank = task.op, task.rank
-    extra = max(10, -(-rank // 2)) if task.oversample is None else task.oversample
-    width = min(rank + extra, *op.shape)
+    width = subspace_width(task)
 
     def goal(s: np.ndarray[Any, Any]) -> float:
         if task.tol is not None and task.norm == "residual":
@@ -36,7 +35,9 @@ def subspace(task: Task) -> Factors:
         return float(max(task.level * s[-1], task.floor * s[0]))
 
     steps = _STEPS if task.passes is None else task.passes // 2
-    out = shifted_iteration(op, rank, width, task.gen, goal, steps=steps, report=task.report)
+    out = shifted_iteration(
+        op, rank, width, task.gen, goal, steps=steps, fro2=task.fro2, report=task.report
+    )
     size, met = _cut(task, out.s)
     return Factors(
         U=out.U[:size, :].T,

@@ -13,7 +13,7 @@ from tests.reference import orthonormality_defect, residuals, with_spectrum
 from tests.strategies import DTYPES, FORMS, SPECTRA, matrices, seeds
 
 
-def iterate(A, rank, width, goal=0.0, *, steps=100, seed=0, report=lambda *_: False):
+def iterate(A, rank, width, goal=0.0, *, steps=100, seed=0, fro2=None, report=lambda *_: False):
     return shifted_iteration(
         as_matrix(A),
         rank,
@@ -21,6 +21,7 @@ def iterate(A, rank, width, goal=0.0, *, steps=100, seed=0, report=lambda *_: Fa
         np.random.default_rng(seed),
         lambda s: goal * s[0],
         steps=steps,
+        fro2=fro2,
         report=report,
     )
 
@@ -30,7 +31,8 @@ def test_triplets_hold_after_any_number_of_steps(A, data, steps, seed):
     A = A if A.shape[0] >= A.shape[1] else np.ascontiguousarray(A.conj().T)
     width = data.draw(st.integers(1, A.shape[1]))
     rank = data.draw(st.integers(1, width))
-    out = iterate(A, rank, width, steps=steps, seed=seed)
+    fro2 = float(np.linalg.norm(A.astype(np.result_type(A, float))) ** 2)
+    out = iterate(A, rank, width, steps=steps, seed=seed, fro2=fro2)
     eps = float(np.finfo(A.dtype).eps)
     U, s, Vh = out.U.T, out.s[:rank], out.V.conj()
     assert orthonormality_defect(U) <= 50 * eps * np.sqrt(max(A.shape))
@@ -38,7 +40,12 @@ def test_triplets_hold_after_any_number_of_steps(A, data, steps, seed):
     exact = np.linalg.svd(A, compute_uv=False)
     slack = 100 * np.sqrt(max(A.shape)) * eps * exact[0]
     assert (s <= exact[:rank] + slack).all()
-    np.testing.assert_allclose(out.residuals, residuals(A, U, s, Vh), rtol=1e-3, atol=slack)
+    true = residuals(A, U, s, Vh)
+    if out.converged:
+        np.testing.assert_allclose(out.residuals, true, rtol=1e-3, atol=slack)
+    else:
+        assert (np.linalg.norm(U.conj().T @ A - s[:, None] * Vh, axis=1) <= slack).all()
+        assert (true <= 1.001 * out.residuals + slack).all()
     if width == A.shape[1]:
         np.testing.assert_allclose(s, exact[:rank], atol=slack)
 
@@ -121,4 +128,5 @@ def test_report_stops():
     assert not out.converged
     assert out.steps == 3
     assert [record[:2] for record in seen] == [(1, 2), (2, 4), (3, 6)]
-    assert seen[-1][2] == pytest.approx(float(out.residuals.max()))
+    # The result has gained half a step on what was reported.
+    assert residuals(A, out.U.T, out.s[:5], out.V.conj()).max() <= seen[-1][2]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.sparse import random_array as random_sparse
@@ -70,12 +72,17 @@ def test_gram_hands_over_what_it_cannot_resolve(kind):
 def test_gram_keeps_to_a_limit_of_passes(ratio):
     A = with_spectrum(np.random.default_rng(1), 500, 40, ratio ** np.arange(40.0))
     for passes in (4, 5):
-        with pytest.warns(ConvergenceWarning, match="passes"):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             result = randomized_svd(
                 A, 14, method="gram", accuracy="full", passes=passes, certify="none", rng=0
             )
-        assert not result.converged
         assert result.passes <= passes
+        # Values that fall so fast that one wide block holds them all may be found in time.
+        assert not result.converged or ratio == 0.2
+        assert not result.converged or residuals(A, *result).max() <= 1e-13
+        warned = any(w.category is ConvergenceWarning for w in caught)
+        assert warned != result.converged
     for method, least in (("gram", 4), ("subspace", 2), ("krylov", 2)):
         with pytest.raises(InputError, match=rf"`passes` must be at least {least} .* got"):
             randomized_svd(A, 14, method=method, passes=least - 1)

@@ -8,6 +8,7 @@ from scipy.sparse import csr_array
 
 from lowapprox.svd import randomized_eigh, randomized_svd
 from tests.reference import with_spectrum
+from tests.strategies import quiet
 
 SPECTRA = {
     "three values": np.repeat([1.0, 0.5, 0.25, 0.0], [40, 40, 40, 50]),
@@ -41,8 +42,18 @@ def test_all_eigenvalues_are_found(name):
     assert np.abs(np.abs(found.w) - s[:40]).max() < 1e-2
 
 
-def test_a_spent_budget_is_not_called_converged():
-    A = with_spectrum(np.random.default_rng(1), 330, 300, SPECTRA["flat, then small"])
-    with pytest.warns(UserWarning, match="criterion"):
-        found = randomized_svd(A, 40, method="krylov", passes=8, rng=0)
-    assert not found.converged
+@pytest.mark.parametrize("rank", [20, 45])
+@pytest.mark.parametrize("name", SPECTRA)
+def test_a_spent_budget_is_not_called_converged(name, rank):
+    s = SPECTRA[name]
+    A = with_spectrum(np.random.default_rng(1), s.size + 30, s.size, s)
+    spent = 0
+    for passes in range(2, 17, 2):
+        with quiet():
+            found = randomized_svd(
+                A, rank, method="krylov", passes=passes, oversample=0, accuracy="high", rng=0
+            )
+        spent += not found.converged
+        if found.converged:
+            assert np.abs(found.s - s[:rank]).max() < 1e-2
+    assert spent

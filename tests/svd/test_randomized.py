@@ -55,7 +55,10 @@ def assert_true(A, res):
     slack = rounding(A, exact[0])
     assert (s <= exact[:k] + slack).all()  # Cauchy interlacing
     measured = residuals(A, U, s, Vh)
-    np.testing.assert_allclose(res.residuals, measured, rtol=1e-2, atol=slack)
+    if res.converged:
+        np.testing.assert_allclose(res.residuals, measured, rtol=1e-2, atol=slack)
+    else:  # the last product went into the triplets: an upper bound
+        assert (measured <= 1.01 * res.residuals + slack).all()
     # By Weyl, a singular value lies within each residual.
     nearest = np.abs(exact[:, None] - s).min(axis=0)
     assert (nearest <= res.residuals + slack).all()
@@ -196,9 +199,8 @@ def test_error_falls_with_work(method, dtype):
         with quiet():
             res = randomized_svd(A, 20, method=method, accuracy="full", passes=passes, rng=5)
         assert res.passes <= passes
-        if passes > 2 or method == "subspace":
-            assert res.s.shape == (20,)
-            errors.append(error(A, product(*res)))
+        assert res.s.shape == (20,)
+        errors.append(error(A, product(*res)))
         assert_true(A, res)
         worst.append(res.residuals[0])
     assert (np.diff(errors) <= 100 * eps).all()

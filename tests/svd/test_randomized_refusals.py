@@ -115,5 +115,7 @@ def test_too_few_passes_warn(method):
         res = randomized_svd(A, 5, accuracy="full", passes=4, method=method, rng=0)
     assert not res.converged
     assert res.passes == 4
-    np.testing.assert_allclose(res.residuals, residuals(A, *res), rtol=1e-6, atol=1e-13)
+    true = residuals(A, *res)
+    assert (true <= res.residuals + 1e-13).all()
+    assert (res.residuals <= 20 * true + 1e-13).all()
     assert res.error == pytest.approx(error(A, res.reconstruct()), rel=1e-9)

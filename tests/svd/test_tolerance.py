@@ -198,7 +198,9 @@ def test_callback(method):
     assert not res.converged
     assert res.passes == seen[-1].passes < full.passes
     assert res.s.shape == (20,)
-    np.testing.assert_allclose(res.residuals, residuals(A, *res), rtol=1e-6, atol=1e-13)
+    true = residuals(A, *res)
+    assert (true <= res.residuals + 1e-13).all()
+    assert (res.residuals <= 20 * true + 1e-13).all()
 
 
 def test_callback_errors_reach_the_caller():
