@@ -1,4 +1,4 @@
-"""Low-rank and sketched linear algebra with computed error estimates.
+"""Low-rank and sketched linear algebra, and text-to-pattern distances, with computed errors.
 
 Names are loaded on first use: importing the package loads neither NumPy, SciPy nor numba.
 """
