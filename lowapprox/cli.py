@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="lowapprox", description="Approximate linear algebra and counting, with computed errors."
+        prog="lowapprox", description="Approximate linear algebra and counting with errors."
     )
     parser.add_argument("--version", action="version", version=f"lowapprox {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
