@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -12,14 +13,14 @@ from lowapprox._core.dense import PanelProducts, suits_kernels
 from lowapprox._core.errors import InputError, InputTypeError, NumericalError
 from lowapprox._core.typing import Array, MatrixInput
 
-__all__ = ["Adjoint", "MatrixLike", "MatrixView", "as_matrix", "set_rows", "to_host"]
+__all__ = ["MatrixLike", "as_matrix", "set_rows", "to_host"]
 
 Kind: TypeAlias = Literal["dense", "sparse", "operator"]
 
 _BLOCK_BYTES = 8 << 20  # row blocks that are converted on the fly stay in the cache
 
 
-class MatrixLike:
+class MatrixLike(ABC):
     """A matrix seen through its products.
 
     Algorithms use `mat` and `rmat` for products, `xp` for small dense algebra, and
@@ -34,25 +35,25 @@ class MatrixLike:
     kind: Kind
     compiled = False  # whether products run on the numba threads, so that BLAS should not
 
+    @abstractmethod
     def mat(self, X: Array) -> Array:
         """Return ``A @ X`` for X of shape (n, b)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rmat(self, Y: Array) -> Array:
         """Return ``A^H @ Y`` for Y of shape (m, b)."""
-        raise NotImplementedError
 
     def with_kernels(self) -> MatrixLike:
         """Return the matrix with compiled products, where it is large enough to be worth them."""
         return self
 
+    @abstractmethod
     def fro2(self) -> float | None:
         """Squared Frobenius norm; None when only products are known; may be inf or NaN."""
-        raise NotImplementedError
 
+    @abstractmethod
     def max_abs(self) -> float:
         """Return the largest modulus of an entry, NaN if there is one."""
-        raise NotImplementedError
 
     def entries(self) -> Array:
         """Return the matrix as a dense array; meant for dense input, or small ones."""
@@ -72,7 +73,7 @@ class MatrixLike:
 
     def column_indices(self) -> np.ndarray[Any, Any]:
         """Return the columns of the stored entries of a sparse matrix."""
-        raise NotImplementedError
+        raise InputTypeError("`A` must be sparse for its column indices to be read")
 
     def from_numpy(self, x: np.ndarray[Any, Any], *, real: bool = False) -> Array:
         """Move a NumPy array into the namespace, device and (real) precision of the matrix."""
@@ -85,6 +86,8 @@ class MatrixLike:
     @property
     def H(self) -> MatrixLike:
         """The conjugate transpose, as a view."""
+        from lowapprox._core.views import Adjoint  # which is a matrix, too
+
         return Adjoint(self)
 
     @property
@@ -318,7 +321,7 @@ class _Operator(MatrixLike):
     def rmat(self, Y: Array) -> Array:
         try:
             out = _columns(self.source, ("rmatmat", "rmatvec"), Y)
-        except (NotImplementedError, TypeError) as exc:
+        except (NotImplementedError, TypeError) as exc:  # how SciPy's operators refuse
             raise _no_adjoint() from exc
         return self._checked(out, self.shape[1], Y)
 
@@ -343,61 +346,6 @@ class _Operator(MatrixLike):
 
     def max_abs(self) -> float:
         raise InputTypeError("`A` is known only through products; its entries cannot be read")
-
-
-class MatrixView(MatrixLike):
-    """A matrix defined through another one; lives where that one lives.
-
-    It has no `source`: entries read past it would be those of the other matrix.
-    """
-
-    def __init__(self, base: MatrixLike) -> None:
-        self.base = base
-        self.xp, self.dtype, self.kind = base.xp, base.dtype, base.kind
-        self.compiled = base.compiled
-        self.shape = base.shape
-
-    def from_numpy(self, x: np.ndarray[Any, Any], *, real: bool = False) -> Array:
-        return self.base.from_numpy(x, real=real)
-
-    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
-        return self.base.to_numpy(x)
-
-    def fro2(self) -> float | None:
-        return self.base.fro2()
-
-    def max_abs(self) -> float:
-        return self.base.max_abs()
-
-    def stored(self) -> Array:
-        return self.base.stored()
-
-    def column_indices(self) -> np.ndarray[Any, Any]:
-        return self.base.column_indices()
-
-
-class Adjoint(MatrixView):
-    """The conjugate transpose of a matrix."""
-
-    def __init__(self, base: MatrixLike) -> None:
-        super().__init__(base)
-        self.shape = base.shape[::-1]
-
-    def mat(self, X: Array) -> Array:
-        return self.base.rmat(X)
-
-    def rmat(self, Y: Array) -> Array:
-        return self.base.mat(Y)
-
-    def entries(self) -> Array:
-        if self.kind != "dense":  # by products with the identity of this side
-            return super(MatrixView, self).entries()
-        entries = self.base.entries()
-        return self.xp.conj(entries).T if self.dtype.kind == "c" else entries.T
-
-    @property
-    def H(self) -> MatrixLike:
-        return self.base
 
 
 def as_matrix(A: MatrixInput, name: str = "A") -> MatrixLike:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+# Like jit.py a door to numba: only kernel files import it, inside the functions that call them.
 import numba as nb
 import numpy as np
 from llvmlite import ir

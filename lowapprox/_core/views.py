@@ -1,4 +1,4 @@
-"""Matrices derived from a matrix without forming them: scaled and centred."""
+"""Matrices derived from a matrix without forming them: adjoint, scaled and centred."""
 
 from __future__ import annotations
 
@@ -7,13 +7,68 @@ from typing import Any
 import numpy as np
 
 from lowapprox._core.errors import InputError, InputTypeError
-from lowapprox._core.matrix import MatrixLike, MatrixView
+from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.typing import Array
 
-__all__ = ["Centred", "Scaled", "normalize", "scaled"]
+__all__ = ["Adjoint", "Centred", "MatrixView", "Scaled", "normalize", "scaled"]
 
 _BLOCK_BYTES = 8 << 20
 _SAFE = {"f": (1e-24, 1e24), "d": (1e-200, 1e200)}  # |A|_F^2 that needs no rescaling
+
+
+class MatrixView(MatrixLike):
+    """A matrix defined through another one; lives where that one lives.
+
+    It has no `source`: entries read past it would be those of the other matrix.
+    """
+
+    def __init__(self, base: MatrixLike) -> None:
+        self.base = base
+        self.xp, self.dtype, self.kind = base.xp, base.dtype, base.kind
+        self.compiled = base.compiled
+        self.shape = base.shape
+
+    def from_numpy(self, x: np.ndarray[Any, Any], *, real: bool = False) -> Array:
+        return self.base.from_numpy(x, real=real)
+
+    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
+        return self.base.to_numpy(x)
+
+    def fro2(self) -> float | None:
+        return self.base.fro2()
+
+    def max_abs(self) -> float:
+        return self.base.max_abs()
+
+    def stored(self) -> Array:
+        return self.base.stored()
+
+    def column_indices(self) -> np.ndarray[Any, Any]:
+        return self.base.column_indices()
+
+
+class Adjoint(MatrixView):
+    """The conjugate transpose of a matrix."""
+
+    def __init__(self, base: MatrixLike) -> None:
+        super().__init__(base)
+        self.shape = base.shape[::-1]
+
+    def mat(self, X: Array) -> Array:
+        return self.base.rmat(X)
+
+    def rmat(self, Y: Array) -> Array:
+        return self.base.mat(Y)
+
+    def entries(self) -> Array:
+        if self.kind != "dense":  # by products with the identity of this side
+            return super(MatrixView, self).entries()
+        entries = self.base.entries()
+        return self.xp.conj(entries).T if self.dtype.kind == "c" else entries.T
+
+    @property
+    def H(self) -> MatrixLike:
+        return self.base
 
 
 class Scaled(MatrixView):

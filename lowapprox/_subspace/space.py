@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +31,7 @@ class Ritz:
     residuals: Small
 
 
-class KrylovSpace:
+class KrylovSpace(ABC):
     """Orthonormal rows V, the matrix projected on the first `size` of them, and a next block.
 
     Parameters
@@ -84,21 +85,21 @@ class KrylovSpace:
         B = self._B[: self.size, : self.size]
         return float(np.vdot(B, B).real)
 
+    @abstractmethod
     def step(self) -> None:
         """Add one block."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ritz(self) -> Ritz:
         """Triplets of the projected matrix and their residuals, no products."""
-        raise NotImplementedError
 
+    @abstractmethod
     def restart(self, ritz: Ritz, keep: int) -> None:
         """Shrink the space to the leading `keep` Ritz vectors and the next block."""
-        raise NotImplementedError
 
+    @abstractmethod
     def complement_product(self, X: Array) -> Array:
         """Return the product of what the projection leaves of A with a panel X."""
-        raise NotImplementedError
 
     def widen(self, count: int) -> None:
         """Add random columns to the next step, as many as the space has room for."""

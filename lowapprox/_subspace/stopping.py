@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -40,7 +41,7 @@ class Verdict:
 
 
 @dataclass(slots=True)
-class StoppingRule:
+class StoppingRule(ABC):
     """Base: decides when the next look at B is worth its SVD."""
 
     next_look: int
@@ -50,9 +51,9 @@ class StoppingRule:
         """Tell whether to look now."""
         return gk.size >= self.next_look
 
+    @abstractmethod
     def judge(self, gk: KrylovSpace, ritz: Ritz) -> Verdict:
         """Compare with the target."""
-        raise NotImplementedError
 
     def schedule(self, size: int, width: int, verdict: Verdict) -> None:
         """Set the next look where the linear trend of the logarithm reaches the target."""

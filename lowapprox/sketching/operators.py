@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -9,9 +10,10 @@ import numpy as np
 
 from lowapprox._core.checks import checked_int
 from lowapprox._core.errors import InputError, InputTypeError
-from lowapprox._core.matrix import MatrixLike, MatrixView, _Sparse, as_matrix
+from lowapprox._core.matrix import MatrixLike, _Sparse, as_matrix
 from lowapprox._core.rng import as_generator, draw_key
 from lowapprox._core.typing import Array, MatrixInput, RNGInput
+from lowapprox._core.views import MatrixView
 from lowapprox.sketching._partial import CHUNKS, add_partial_sums
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ _SLAB_BYTES = 8 << 20
 _PANEL_BYTES = 2 << 20  # an accumulator that stays in the cache of one core
 
 
-class SketchOperator:
+class SketchOperator(ABC):
     """A random linear map that acts from the left on matrices with `n` rows.
 
     Subclasses give the entries (`columns`) and the sum over one tile of rows.
@@ -120,13 +122,13 @@ class SketchOperator:
         """Tell whether all entries are real, whatever the dtype."""
         return True
 
+    @abstractmethod
     def _scale(self) -> float:
         """Return the factor that makes E[S^H S] the identity."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _entries(self, i0: int, i1: int) -> NDArray:
         """Return columns before scaling, in double precision."""
-        raise NotImplementedError
 
     # -- products -----------------------------------------------------------------------------
 
@@ -298,7 +300,8 @@ class SketchOperator:
 
         `acc` has double precision; it is real where the operator and the tile are.
         """
-        raise NotImplementedError
+        del compiled  # an operator with a faster product does it in its own way
+        acc += self._entries(start, start + tile.shape[0]) @ tile
 
     def _accumulate_sparse(self, X: Any, start: int, out: NDArray) -> None:
         n, rows = X.shape[0], self._slab_rows(X.shape[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ class SlabOperator(SketchOperator):
     def _scale(self) -> float:
         return float(max(self.shape[0], 1) ** -0.5)
 
+    @abstractmethod
     def _slab(self, i0: int, i1: int, compiled: bool) -> NDArray:
         """Return columns before scaling, in double precision, by a kernel if there is one."""
-        raise NotImplementedError
 
     def _entries(self, i0: int, i1: int) -> NDArray:
         return self._slab(i0, i1, use_kernels(self.shape[0] * (i1 - i0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -97,7 +98,7 @@ def khatri_rao(*factors: MatrixInput) -> LazyProduct:
     return _KhatriRao(factors)
 
 
-class LazyProduct:
+class LazyProduct(ABC):
     """A tall matrix known through its factors; made by `kron` and `khatri_rao`.
 
     Attributes
@@ -159,12 +160,13 @@ class LazyProduct:
             product[i : i + block.shape[0]] = block
         return product
 
+    @abstractmethod
     def combine(self, parts: Sequence[Array], xp: Any) -> Array:
         """Return the product of matching rows, of which each part has those of one factor."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _width(self) -> int:
-        raise NotImplementedError
+        """Return the number of columns."""
 
 
 class _Kronecker(LazyProduct):

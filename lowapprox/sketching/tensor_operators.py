@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
@@ -49,12 +50,13 @@ class _TensorOperator(SketchOperator):
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_factors"}
 
+    @abstractmethod
     def _factor(self, size: int, key: Key) -> SketchOperator:
-        raise NotImplementedError
+        """Return the number of columns."""
 
+    @abstractmethod
     def _combine(self, X: LazyProduct, parts: list[Array]) -> Array:
         """Return the product with X from those of the factors."""
-        raise NotImplementedError
 
     def _times_lazy(self, X: LazyProduct) -> Array:
         if tuple(op.shape[0] for op in X.factors) != self.sizes:

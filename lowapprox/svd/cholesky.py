@@ -11,10 +11,11 @@ import numpy as np
 
 from lowapprox._core.checks import checked_int, checked_rank, checked_tol
 from lowapprox._core.errors import InputError, InputTypeError, NumericalError
-from lowapprox._core.matrix import MatrixView, as_matrix, set_rows
+from lowapprox._core.matrix import as_matrix, set_rows
 from lowapprox._core.results import Result, run_info
 from lowapprox._core.rng import as_generator
 from lowapprox._core.typing import Array, MatrixInput, RNGInput
+from lowapprox._core.views import MatrixView
 from lowapprox.svd.entries import PSDEntries, dense_entries, kernel_entries, sparse_entries
 
 __all__ = ["PivotedCholeskyResult", "rp_cholesky"]

@@ -12,12 +12,12 @@ import numpy as np
 
 from lowapprox._core.checks import checked_choice
 from lowapprox._core.errors import InputError
-from lowapprox._core.matrix import MatrixLike, MatrixView, to_host
+from lowapprox._core.matrix import MatrixLike, to_host
 from lowapprox._core.progress import Reporter
 from lowapprox._core.rng import as_generator
 from lowapprox._core.threads import blas_threads
 from lowapprox._core.typing import Array, MatrixInput
-from lowapprox._core.views import normalize
+from lowapprox._core.views import MatrixView, normalize
 from lowapprox._subspace.lanczos import Lanczos
 from lowapprox._subspace.stopping import grow
 from lowapprox.svd._certify import CERTIFICATES, certified, nothing

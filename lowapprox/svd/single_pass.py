@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lowapprox._core.errors import InputError
-from lowapprox._core.matrix import Adjoint
-from lowapprox._core.views import scaled
+from lowapprox._core.views import Adjoint, scaled
 from lowapprox.svd._methods import Factors, Task
 from lowapprox.svd.streaming import StreamingSVD
 

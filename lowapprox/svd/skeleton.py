@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from lowapprox._core.errors import InputTypeError
-from lowapprox._core.matrix import Adjoint, MatrixLike, MatrixView
+from lowapprox._core.matrix import MatrixLike
 from lowapprox._core.rng import standard_normal
 from lowapprox._core.typing import Array
-from lowapprox._core.views import Scaled, scaled
+from lowapprox._core.views import Adjoint, MatrixView, Scaled, scaled
 
 __all__ = [
     "Counted",

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lowapprox._core.errors import InputError
-from lowapprox._core.matrix import MatrixLike, MatrixView, as_matrix
+from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.typing import Array, MatrixInput
+from lowapprox._core.views import MatrixView
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator

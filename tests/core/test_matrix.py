@@ -13,7 +13,8 @@ from scipy.sparse.linalg import LinearOperator
 
 from lowapprox._core import matrix as matrix_module
 from lowapprox._core.errors import InputError, InputTypeError, NumericalError
-from lowapprox._core.matrix import Adjoint, as_matrix, set_rows
+from lowapprox._core.matrix import as_matrix, set_rows
+from lowapprox._core.views import Adjoint
 from tests.reference import random_array
 from tests.strategies import DENSE_FORMS, DTYPES, FORMS, SPARSE_FORMS, matrices, seeds
 
