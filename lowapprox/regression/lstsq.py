@@ -87,7 +87,9 @@ def lstsq(
         entries, by as many rows of the sketch as that takes. By default one sketch of the size for
         ``eps = 1``.
     delta : float, default 0.05
-        Probability with which the bounds of "linf" and "sketch" may be wrong.
+        Probability with which the bounds of "linf" and "sketch" may be wrong. With a sparse
+        sketch, the default of "sketch", they presume that no few rows decide single entries;
+        where some do, the bounds are wrong more often, and "linf" is the method to take.
     sketch : {"auto", "sparse", "srht", "gaussian"}
         Kind of sketch. "auto" is "srht" for "linf" and "sparse" else; "linf" refuses "sparse",
         whose errors concentrate on single entries for some data.

@@ -37,7 +37,7 @@ class LstsqResult(Result):
         the backward error and the estimated condition number. NaN where the rank is not full.
     entry_bound : numpy.ndarray, shape of `x`, or None
         With probability ``1 - delta`` all ``|x_i - x*_i|`` are smaller, where x* is the exact
-        solution. For "linf" and "sketch".
+        solution. For "linf", and for "sketch" where no few rows of `A` decide single entries.
     cond_estimate : float
         Condition number of `A` with columns scaled to unit norm.
     rank : int
