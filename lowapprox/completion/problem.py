@@ -1,0 +1,177 @@
+"""What every method is given, what it returns, and what it tells on its way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+
+from lowapprox._core.errors import NumericalError
+from lowapprox._core.progress import Reporter
+from lowapprox.completion.observations import Host, Observations
+
+__all__ = ["Factors", "HeldOut", "Method", "Problem", "Record", "Watch"]
+
+_IMPROVEMENT = 1e-4  # relative fall of the error that counts
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """A product ``U @ V.T``; U has shape (m, k), V shape (n, k), in no particular gauge."""
+
+    U: Host
+    V: Host
+
+    @property
+    def rank(self) -> int:
+        """The number of columns."""
+        return int(self.U.shape[1])
+
+    @property
+    def T(self) -> Factors:
+        """The factors of the transpose."""
+        return Factors(self.V, self.U)
+
+    def at(self, rows: Host, columns: Host) -> Host:
+        """Return single entries of the product, by blocks that stay in the cache."""
+        out = np.empty(rows.size, self.U.dtype)
+        for start in range(0, rows.size, 1 << 14):
+            cut = slice(start, start + (1 << 14))
+            out[cut] = np.einsum("ij,ij->i", self.U[rows[cut]], self.V[columns[cut]])
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Entries that no method sees, to judge it by."""
+
+    rows: Host
+    columns: Host
+    values: Host
+
+    def error(self, factors: Factors) -> float:
+        """Return the root of the mean squared error."""
+        gap = factors.at(self.rows, self.columns).astype(np.float64) - self.values
+        return float(np.sqrt(np.mean(gap * gap))) if gap.size else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Find factors of a rank that fit the observed entries.
+
+    Minimize ``sum w (x_ij - v_ij)^2 + ridge (|U|^2 + |V|^2)``.
+
+    Attributes
+    ----------
+    observed : Observations
+        Their values have a root mean square of about one.
+    rank : int
+        At least 1.
+    ridge : float or None
+        None asks for the automatic one, which vanishes for exact data.
+    tol : float
+        Relative change of the product, and relative residual of exact data, at which to stop.
+    max_iter : int
+        Of steps that are recorded: sweeps, or outer steps of second-order methods.
+    rng : numpy.random.Generator
+    held_out : HeldOut or None
+    """
+
+    observed: Observations
+    rank: int
+    ridge: float | None
+    tol: float
+    max_iter: int
+    rng: np.random.Generator
+    held_out: HeldOut | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One step of the history.
+
+    Attributes
+    ----------
+    method : str
+    rank : int
+    residual : float
+        Norm of the residual at the observed entries over the norm of the values; NaN if not
+        computed.
+    change : float
+        Relative change of the product; NaN if not computed.
+    held_out : float
+        Root mean squared error at entries held out; NaN without such.
+    seconds : float
+        Since the start.
+    """
+
+    method: str
+    rank: int
+    residual: float
+    change: float
+    held_out: float
+    seconds: float
+
+
+@dataclass
+class Watch:
+    """Keeps the history and the best factors, and says when to stop.
+
+    A method calls the watch after every step; True means stop, and `reason` says why: "residual"
+    and "change" are the tolerance, "held-out" that the error there has ceased to fall,
+    "max_iter" and "callback" that the work was cut short.
+
+    Attributes
+    ----------
+    patience : int
+        Steps without an improvement at the entries held out.
+    """
+
+    problem: Problem
+    reporter: Reporter
+    patience: int = 3
+    history: list[Record] = field(default_factory=list)
+    best: Factors | None = None
+    reason: str = ""
+    _least: float = np.inf
+    _since: int = 0
+    _start: float = field(default_factory=perf_counter)
+
+    def __call__(
+        self, method: str, factors: Factors, *, residual: float = np.nan, change: float = np.nan
+    ) -> bool:
+        """Record one step; return True when the work should stop."""
+        problem, held = self.problem, self.problem.held_out
+        if not (np.isfinite(factors.U).all() and np.isfinite(factors.V).all()):
+            raise NumericalError(f"the factors overflowed in step {len(self.history) + 1}")
+        error = np.nan if held is None else held.error(factors)
+        seconds = perf_counter() - self._start
+        self.history.append(Record(method, factors.rank, residual, change, error, seconds))
+        judged = residual if held is None else error
+        if not judged >= self._least * (1 - _IMPROVEMENT):
+            self._least, self._since = judged, 0
+        else:
+            self._since += 1
+        if self._since == 0 or self.best is None:
+            self.best = factors
+        if self.reporter(len(self.history), len(self.history), residual, problem.tol):
+            self.reason = "callback"
+        elif residual <= problem.tol:
+            self.reason = "residual"
+        elif change <= problem.tol:
+            self.reason = "change"
+        elif held is not None and self._since >= self.patience:
+            self.reason = "held-out"
+        elif len(self.history) >= problem.max_iter:
+            self.reason = "max_iter"
+        return bool(self.reason)
+
+
+class Method(Protocol):
+    """A way to find factors."""
+
+    def __call__(self, problem: Problem, start: Factors | None, watch: Watch) -> Factors:
+        """Return factors, beginning from `start` if given."""
+        ...
