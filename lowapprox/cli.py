@@ -63,6 +63,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     svd.set_defaults(run=_svd)
 
+    lstsq = commands.add_parser("lstsq", help="least squares for a design and observations")
+    lstsq.add_argument("file", type=Path, help="the design: .npy or .npz, as for svd")
+    lstsq.add_argument("observations", type=Path, help="one or many right-hand sides, as columns")
+    lstsq.add_argument("--method", default="auto", help="as in the Python call (default: auto)")
+    lstsq.add_argument("--ridge", type=float, default=0.0, help="of |x|^2 (default: 0)")
+    lstsq.add_argument("--eps", type=float, help="size of the bounds that linf and sketch reach")
+    lstsq.add_argument("--seed", type=int, default=None, help="seed of the random numbers")
+    lstsq.add_argument("--out", type=Path, help="where x goes (default: FILE.lstsq.npz)")
+    lstsq.set_defaults(run=_lstsq)
+
     match = commands.add_parser("match", help="places of a text where a pattern nearly fits")
     match.add_argument("file", type=Path, help="UTF-8 text; line ends are letters, too")
     match.add_argument("pattern")
@@ -108,6 +118,27 @@ def _svd(args: argparse.Namespace) -> int:
     out = args.out or args.file.with_suffix(".svd.npz")
     found = {"U": result.U, "s": result.s, "Vh": result.Vh, "error": result.error}
     np.savez(out, **found, **({} if result.mean is None else {"mean": result.mean}))
+    print(result)
+    print(out)
+    return 0
+
+
+def _lstsq(args: argparse.Namespace) -> int:
+    import numpy as np
+
+    from lowapprox import lstsq
+
+    result = lstsq(
+        _read_matrix(args.file),
+        _read_matrix(args.observations),
+        method=args.method,
+        ridge=args.ridge,
+        eps=args.eps,
+        rng=args.seed,
+    )
+    out = args.out or args.file.with_suffix(".lstsq.npz")
+    bound = {} if result.entry_bound is None else {"entry_bound": result.entry_bound}
+    np.savez(out, x=result.x, backward_error=result.backward_error, **bound)
     print(result)
     print(out)
     return 0

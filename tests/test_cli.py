@@ -35,6 +35,7 @@ def run(*arguments: Any) -> int:
         ["nothing"],
         ["svd"],
         ["svd", "a.npy", "--rank", "x"],
+        ["lstsq", "a.npy"],
         ["match", "a.txt"],
         ["match", "a.txt", "x", "--k", "1", "--top", "2"],
     ],
@@ -92,6 +93,48 @@ def test_demo_pictures_without_matplotlib(
     assert capsys.readouterr().err == (
         'lowapprox demo: pictures need matplotlib; install it with pip install "lowapprox[plot]"\n'
     )
+
+
+def test_lstsq(
+    tmp_path: Path, gen: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    A, b = gen.standard_normal((40, 5)), gen.standard_normal((40, 2))
+    np.save(tmp_path / "a.npy", A)
+    np.savez(tmp_path / "b.npz", b)
+    assert run("lstsq", tmp_path / "a.npy", tmp_path / "b.npz", "--ridge", "0.5") == 0
+    found = np.load(tmp_path / "a.lstsq.npz")
+    exact = np.linalg.solve(A.T @ A + 0.5 * np.eye(5), A.T @ b)
+    np.testing.assert_allclose(found["x"], exact, rtol=1e-12)
+    assert found["backward_error"].shape == (2,)
+    assert "entry_bound" not in found
+    printed = capsys.readouterr().out
+    assert "LstsqResult(x=(5, 2)" in printed
+    assert str(tmp_path / "a.lstsq.npz") in printed
+
+
+def test_lstsq_with_bounds(tmp_path: Path, gen: np.random.Generator) -> None:
+    A, b = gen.standard_normal((4000, 3)), gen.standard_normal(4000)
+    np.save(tmp_path / "a.npy", A)
+    np.save(tmp_path / "b.npy", b)
+    out = tmp_path / "x.npz"
+    assert (
+        run(
+            *("lstsq", tmp_path / "a.npy", tmp_path / "b.npy", "--method", "linf", "--eps", 0.5),
+            *("--seed", 0, "--out", out),
+        )
+        == 0
+    )
+    found = np.load(out)
+    exact = np.linalg.lstsq(A, b)[0]
+    assert (found["entry_bound"] > 0).all()
+    assert (abs(found["x"] - exact) <= found["entry_bound"]).all()
+
+
+def test_lstsq_of_what_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "a.npy", np.ones((4, 2)))
+    np.save(tmp_path / "b.npy", np.ones(5))
+    assert run("lstsq", tmp_path / "a.npy", tmp_path / "b.npy") == 1
+    assert "lowapprox lstsq: `b`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("form", ["npy", "npz", "sparse"])

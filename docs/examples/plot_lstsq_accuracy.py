@@ -3,8 +3,8 @@ Least squares: time against accuracy
 ====================================
 
 Every solver on the same tall problem, at three condition numbers: what it costs, and how many of
-the digits that double precision allows it leaves. The times are those of the machine that built this
-page; :doc:`/benchmarks/index` has measurements made with more care.
+the digits that double precision allows it leaves. The times are those of the machine that built
+this page; :doc:`/benchmarks/index` has measurements made with more care.
 """
 
 import time
