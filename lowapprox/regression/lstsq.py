@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,17 +12,24 @@ import numpy as np
 from lowapprox._core.errors import ConvergenceWarning, InputError, InputTypeError
 from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.progress import Reporter
-from lowapprox._core.results import run_info
 from lowapprox._core.rng import as_generator
 from lowapprox._core.threads import blas_threads
 from lowapprox._core.typing import Array, MatrixInput
 from lowapprox.regression._request import ONE_PASS, Request, checked_request
 from lowapprox.regression.direct import direct
-from lowapprox.regression.outcome import Answer, Outcome
-from lowapprox.regression.preconditioned import Start, cholesky, fossils, sketched_start, spir
+from lowapprox.regression.outcome import Answer, answered, better, passed, result_of
+from lowapprox.regression.preconditioned import (
+    Start,
+    cholesky,
+    fossils,
+    sketch_operator,
+    sketch_rows,
+    sketched_start,
+    spir,
+)
 from lowapprox.regression.result import LstsqResult
 from lowapprox.regression.sketched import sketched
-from lowapprox.regression.system import Host, Rows, System, make_system, squares_of
+from lowapprox.regression.system import Host, Rows, System, make_system
 
 if TYPE_CHECKING:
     from lowapprox._core.progress import Progress
@@ -173,7 +179,7 @@ def lstsq(
             ConvergenceWarning,
             stacklevel=2,
         )
-    return _result(answer, system, request, start)
+    return result_of(answer, system, request, start)
 
 
 def _choose(op: MatrixLike, request: Request) -> tuple[MatrixLike, str, str]:
@@ -216,7 +222,7 @@ def _solve(
     b_norms = np.where(request.rhs.norms == 0.0, 1.0, request.rhs.norms)
     outcome, best = None, None
     if method != "direct":
-        S = _operator(system, request.sketch, _rows(*system.shape), gen)
+        S = sketch_operator(system, request.sketch, sketch_rows(*system.shape), gen)
         start = sketched_start(system, S, b_norms, gen, report)
         if np.isnan(start.condition) and np.isfinite(b_norms).all():
             method, why = "direct", "the sketch is not finite"
@@ -229,17 +235,17 @@ def _solve(
         if method == "cholesky":
             outcome = cholesky(system, start, target)
             best = outcome
-            if outcome is None or (automatic and not _passed(outcome, request)):
+            if outcome is None or (automatic and not passed(outcome, request)):
                 method, why = "spir", "the refined Cholesky solution failed the check"
         if method in {"spir", "fossils"}:
             outcome = (spir if method == "spir" else fossils)(system, start, target)
-            best = _better(best, outcome)
-            if automatic and not _passed(outcome, request) and system.op.kind != "operator":
+            best = better(best, outcome)
+            if automatic and not passed(outcome, request) and system.op.kind != "operator":
                 method, why = "direct", "the iteration failed the check"
     if method == "direct":
-        best = _better(best, direct(system, rcond, b_norms, target))
+        best = better(best, direct(system, rcond, b_norms, target))
     assert best is not None
-    return _answer(system, best, method, why, request)
+    return answered(system, best, method, why, request)
 
 
 def _by_condition(system: System, start: Start) -> tuple[str, str]:
@@ -252,70 +258,6 @@ def _by_condition(system: System, start: Start) -> tuple[str, str]:
     return "spir", "tall"
 
 
-def _rows(n: int, d: int) -> int:
-    """Return the rows of the sketch: more of them save passes and cost a larger factorization."""
-    factor = 20 if d <= 400 else 6
-    return max(min(factor * d, n // 2), 4 * d) // 4 * 4
-
-
-def _operator(system: System, kind: str, rows: int, gen: np.random.Generator) -> Any:
-    from lowapprox.sketching import SRHT, Gaussian, SparseSign
-
-    n = system.shape[0]
-    if kind == "gaussian":
-        return Gaussian(rows, n, rng=gen)
-    if kind == "srht":
-        return SRHT(rows, n, rng=gen)
-    return SparseSign(rows, n, zeta=4, rng=gen)
-
-
-def _passed(outcome: Outcome, request: Request) -> bool:
-    return bool((outcome.found.error <= request.tol).all())
-
-
-def _better(first: Outcome | None, second: Outcome) -> Outcome:
-    if first is None or second.rank < second.triangle.R.shape[1]:
-        return second
-    return replace(second, found=second.found.better(first.found))
-
-
-def _answer(system: System, outcome: Outcome, method: str, why: str, request: Request) -> Answer:
-    """Say how good the solution is."""
-    found, d = outcome.found, system.shape[1]
-    tol, error = request.tol, found.error
-    if outcome.rank < min(system.shape) or system.shape[0] < d:
-        tol = max(tol, request.rcond)  # what was cut off is a change of A of this size
-    if request.rhs.dtype.char in "fF":
-        error = error + np.finfo(request.rhs.dtype).eps / 2.0  # x is rounded
-    squares = np.maximum(found.squares - system.ridge * squares_of(found.X), 0.0)
-    shortfall = ""
-    if not (error <= tol).all():
-        worst = float(error.max())
-        shortfall = f"the backward error is {worst:.2e}, and {tol:.2e} was to be reached"
-    with np.errstate(all="ignore"):
-        size = np.linalg.norm(found.X * outcome.triangle.D[:, None], axis=0)
-        kappa = outcome.condition
-        forward = 2.23 * kappa * (1.0 + kappa * np.sqrt(found.squares) / size) * error
-        forward[size == 0.0] = 0.0
-        bound = forward * size / outcome.triangle.D[:, None]
-    if outcome.rank < d:
-        forward, bound = np.full_like(forward, np.nan), np.full_like(bound, np.nan)
-    return Answer(
-        X=found.X,
-        residual=np.sqrt(squares),
-        error=error,
-        forward=forward,
-        bound=bound if request.method in ONE_PASS else None,
-        condition=outcome.condition,
-        rank=outcome.rank,
-        method=method,
-        why=why,
-        shortfall=shortfall,
-        finite=outcome.finite and bool(np.isfinite(found.X).all()),
-        more={"iterations": outcome.iterations, "tol": tol},
-    )
-
-
 def _read_once(
     system: System, method: str, why: str, request: Request, gen: np.random.Generator
 ) -> Answer:
@@ -325,7 +267,7 @@ def _read_once(
         kind = "srht" if method == "linf" else "sparse"
     found = sketched(
         system,
-        lambda rows: _operator(system, kind, rows, gen),
+        lambda rows: sketch_operator(system, kind, rows, gen),
         gen,
         request.eps,
         request.delta,
@@ -357,33 +299,3 @@ def _nothing(system: System, method: str) -> Answer:
     squares = np.zeros(k) if 0 in system.b.shape else system.residual(X)[0]
     zero = np.zeros(k)
     return Answer(X, np.sqrt(squares), zero, zero, None, 1.0, 0, method, "nothing to solve", "")
-
-
-def _result(answer: Answer, system: System, request: Request, start: float) -> LstsqResult:
-    """Bring the answer into the shape, scale and precision of the input."""
-    rhs = request.rhs
-    kind = rhs.dtype
-
-    def columns(x: Host, dtype: Any) -> Any:
-        x = rhs.restored(x).astype(dtype)
-        return x[:, 0] if rhs.vector else x
-
-    def numbers(x: Host) -> Any:
-        return float(x[0]) if rhs.vector else x
-
-    bound = None
-    if answer.bound is not None:
-        bound = columns(np.array(answer.bound), np.finfo(kind).dtype)
-    with np.errstate(over="ignore"):
-        return LstsqResult(
-            x=columns(answer.X, kind),
-            residual_norm=numbers(rhs.restored(answer.residual)),
-            backward_error=numbers(answer.error),
-            forward_error_bound=numbers(answer.forward),
-            entry_bound=bound,
-            cond_estimate=answer.condition,
-            rank=answer.rank,
-            converged=not answer.shortfall,
-            passes=system.passes,
-            info=run_info(start, answer.method, why=answer.why, **answer.more),
-        )

@@ -1,17 +1,20 @@
-"""What the methods hand to one another: checked solutions."""
+"""What the methods hand to one another, checked solutions, and what the caller gets of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from lowapprox.regression.system import Host, System
+from lowapprox._core.results import run_info
+from lowapprox.regression._request import ONE_PASS, Request
+from lowapprox.regression.result import LstsqResult
+from lowapprox.regression.system import Host, System, squares_of
 from lowapprox.regression.triangle import BackwardError, Triangle
 
-__all__ = ["Answer", "Check", "Outcome"]
+__all__ = ["Answer", "Check", "Outcome", "answered", "better", "passed", "result_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +83,82 @@ class Answer:
     shortfall: str
     finite: bool = True
     more: Mapping[str, Any] = field(default_factory=dict)
+
+
+def passed(outcome: Outcome, request: Request) -> bool:
+    """Return whether all backward errors are as small as asked."""
+    return bool((outcome.found.error <= request.tol).all())
+
+
+def better(first: Outcome | None, second: Outcome) -> Outcome:
+    """Return the second outcome with the better ones of all solutions of full rank."""
+    if first is None or second.rank < second.triangle.R.shape[1]:
+        return second
+    return replace(second, found=second.found.better(first.found))
+
+
+def answered(system: System, outcome: Outcome, method: str, why: str, request: Request) -> Answer:
+    """Say how good the solution is."""
+    found, d = outcome.found, system.shape[1]
+    tol, error = request.tol, found.error
+    if outcome.rank < min(system.shape) or system.shape[0] < d:
+        tol = max(tol, request.rcond)  # what was cut off is a change of A of this size
+    if request.rhs.dtype.char in "fF":
+        error = error + np.finfo(request.rhs.dtype).eps / 2.0  # x is rounded
+    squares = np.maximum(found.squares - system.ridge * squares_of(found.X), 0.0)
+    shortfall = ""
+    if not (error <= tol).all():
+        worst = float(error.max())
+        shortfall = f"the backward error is {worst:.2e}, and {tol:.2e} was to be reached"
+    with np.errstate(all="ignore"):
+        size = np.linalg.norm(found.X * outcome.triangle.D[:, None], axis=0)
+        kappa = outcome.condition
+        forward = 2.23 * kappa * (1.0 + kappa * np.sqrt(found.squares) / size) * error
+        forward[size == 0.0] = 0.0
+        bound = forward * size / outcome.triangle.D[:, None]
+    if outcome.rank < d:
+        forward, bound = np.full_like(forward, np.nan), np.full_like(bound, np.nan)
+    return Answer(
+        X=found.X,
+        residual=np.sqrt(squares),
+        error=error,
+        forward=forward,
+        bound=bound if request.method in ONE_PASS else None,
+        condition=outcome.condition,
+        rank=outcome.rank,
+        method=method,
+        why=why,
+        shortfall=shortfall,
+        finite=outcome.finite and bool(np.isfinite(found.X).all()),
+        more={"iterations": outcome.iterations, "tol": tol},
+    )
+
+
+def result_of(answer: Answer, system: System, request: Request, start: float) -> LstsqResult:
+    """Bring the answer into the shape, scale and precision of the input."""
+    rhs = request.rhs
+    kind = rhs.dtype
+
+    def columns(x: Host, dtype: Any) -> Any:
+        x = rhs.restored(x).astype(dtype)
+        return x[:, 0] if rhs.vector else x
+
+    def numbers(x: Host) -> Any:
+        return float(x[0]) if rhs.vector else x
+
+    bound = None
+    if answer.bound is not None:
+        bound = columns(np.array(answer.bound), np.finfo(kind).dtype)
+    with np.errstate(over="ignore"):
+        return LstsqResult(
+            x=columns(answer.X, kind),
+            residual_norm=numbers(rhs.restored(answer.residual)),
+            backward_error=numbers(answer.error),
+            forward_error_bound=numbers(answer.forward),
+            entry_bound=bound,
+            cond_estimate=answer.condition,
+            rank=answer.rank,
+            converged=not answer.shortfall,
+            passes=system.passes,
+            info=run_info(start, answer.method, why=answer.why, **answer.more),
+        )

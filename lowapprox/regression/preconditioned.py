@@ -12,7 +12,15 @@ from lowapprox.regression.outcome import Check, Outcome
 from lowapprox.regression.system import Host, System, squares_of
 from lowapprox.regression.triangle import BackwardError, Triangle, triangle_of
 
-__all__ = ["Start", "cholesky", "fossils", "sketched_start", "spir"]
+__all__ = [
+    "Start",
+    "cholesky",
+    "fossils",
+    "sketch_operator",
+    "sketch_rows",
+    "sketched_start",
+    "spir",
+]
 
 _U = float(np.finfo(float).eps)
 _SWEEPS = 4
@@ -45,6 +53,24 @@ class Start:
     ratio: float
     measure: BackwardError
     report: Callable[[int, int, float, float], bool]
+
+
+def sketch_rows(n: int, d: int) -> int:
+    """Return the rows of the sketch: more of them save passes and cost a larger factorization."""
+    factor = 20 if d <= 400 else 6
+    return max(min(factor * d, n // 2), 4 * d) // 4 * 4
+
+
+def sketch_operator(system: System, kind: str, rows: int, gen: np.random.Generator) -> Any:
+    """Return a sketching operator for the rows of a system."""
+    from lowapprox.sketching import SRHT, Gaussian, SparseSign
+
+    n = system.shape[0]
+    if kind == "gaussian":
+        return Gaussian(rows, n, rng=gen)
+    if kind == "srht":
+        return SRHT(rows, n, rng=gen)
+    return SparseSign(rows, n, zeta=4, rng=gen)
 
 
 def sketched_start(
