@@ -16,13 +16,14 @@ _NAMES = {
     "LowApproxWarning": "_core.errors",
     "MissingDependencyError": "_core.errors",
     "NumericalError": "_core.errors",
+    "complete": "completion",
     "hamming_distances": "hamming",
     "lstsq": "regression",
     "randomized_svd": "svd",
     "show_config": "_core.config",
     "thread_limit": "_core.threads",
 }
-_MODULES = ("datasets", "hamming", "regression", "sketching", "svd")
+_MODULES = ("completion", "datasets", "hamming", "regression", "sketching", "svd")
 
 __all__ = [*_MODULES, *_NAMES, "__version__"]
 

@@ -1,3 +1,4 @@
+from lowapprox import completion as completion
 from lowapprox import datasets as datasets
 from lowapprox import hamming as hamming
 from lowapprox import regression as regression
@@ -13,6 +14,7 @@ from lowapprox._core.errors import LowApproxWarning as LowApproxWarning
 from lowapprox._core.errors import MissingDependencyError as MissingDependencyError
 from lowapprox._core.errors import NumericalError as NumericalError
 from lowapprox._core.threads import thread_limit as thread_limit
+from lowapprox.completion import complete as complete
 from lowapprox.hamming import hamming_distances as hamming_distances
 from lowapprox.regression import lstsq as lstsq
 from lowapprox.svd import randomized_svd as randomized_svd

@@ -21,6 +21,7 @@ PACKAGES = (
     "lowapprox.sketching",
     "lowapprox.hamming",
     "lowapprox.regression",
+    "lowapprox.completion",
     "lowapprox.datasets",
 )
 
@@ -81,6 +82,12 @@ SIGNATURES = {
         "text, pattern, eps",
         "delta=0.001, rng=None",
     ),
+    "lowapprox.complete": (
+        "A, rank=None",
+        "mask=None, shape=None, method='auto', reg='auto', center=False, row_bias=False, "
+        "col_bias=False, nonneg=False, loss='squared', weights=None, init='spectral', "
+        "max_iter=None, tol=None, validation=None, callback=None, progress=False, rng=None",
+    ),
     "lowapprox.thread_limit": ("n", ""),
     "lowapprox.show_config": ("", ""),
 }
@@ -90,6 +97,9 @@ FIELDS = {
     "lowapprox.regression.LstsqResult": (
         "x residual_norm backward_error forward_error_bound entry_bound cond_estimate rank "
         "converged passes info"
+    ),
+    "lowapprox.completion.CompletionResult": (
+        "U s V offset row_bias col_bias rank history converged reason diagnostics predict"
     ),
     "lowapprox.svd.SVDResult": (
         "U s Vh rank error error_kind error_bound failure_probability residuals converged passes "

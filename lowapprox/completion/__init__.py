@@ -1,3 +1,6 @@
 """Completion of matrices of low rank with missing entries."""
 
-__all__: list[str] = []
+from lowapprox.completion.complete import complete
+from lowapprox.completion.result import CompletionResult
+
+__all__ = ["CompletionResult", "complete"]

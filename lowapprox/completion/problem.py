@@ -63,12 +63,16 @@ class Problem:
 
     Minimize ``sum w (x_ij - v_ij)^2 + ridge (|U|^2 + |V|^2)``.
 
+    Biases are columns of the factors, behind the `rank` others: with a bias for each row, the next
+    column of U holds the biases and that of V the constant `unit`; with one for each column, the
+    last column of V holds the biases and that of U the constant.
+
     Attributes
     ----------
     observed : Observations
         Their values have a root mean square of about one.
     rank : int
-        At least 1.
+        At least 1, biases not counted.
     ridge : float or None
         None asks for the automatic one, which vanishes for exact data.
     tol : float
@@ -77,6 +81,11 @@ class Problem:
         Of steps that are recorded: sweeps, or outer steps of second-order methods.
     rng : numpy.random.Generator
     held_out : HeldOut or None
+    row_bias, col_bias : bool
+    unit : float
+        The constant beside a column of biases.
+    per_entry : bool
+        Multiply the ridge of each row by the number of its entries.
     """
 
     observed: Observations
@@ -86,6 +95,15 @@ class Problem:
     max_iter: int
     rng: np.random.Generator
     held_out: HeldOut | None = None
+    row_bias: bool = False
+    col_bias: bool = False
+    unit: float = 1.0
+    per_entry: bool = False
+
+    @property
+    def width(self) -> int:
+        """The number of columns of the factors, biases and their constants included."""
+        return self.rank + self.row_bias + self.col_bias
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,201 @@
+"""One factor is solved for while the other is kept: the half of a sweep.
+
+Every row of X is a small least-squares problem, ``min sum w (y - f . x)^2 + ridge |x|^2`` over the
+rows f of F at the observed columns. All rows share one change of coordinates, in which the Gram
+matrix to expect, that of F with its rows weighted by how often they are observed, is diagonal: it
+is the preconditioner of all rows, at no cost for a single one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from lowapprox.completion.observations import Compressed, Host
+from lowapprox.completion.tall import gram, times
+
+__all__ = ["Gauge", "Half", "HalfSums", "Solver", "conjugate_gradients", "half_step"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """Coordinates ``F T`` and ``X T^-T`` in which the ridge is even and the Gram matrix diagonal.
+
+    Attributes
+    ----------
+    forward, back : numpy.ndarray, shape (k, k)
+        T, and ``T^-T``.
+    expected : numpy.ndarray, shape (k,)
+        The diagonal of the Gram matrix to expect for one entry.
+    """
+
+    forward: Host
+    back: Host
+    expected: Host
+
+    @classmethod
+    def of(cls, mean: Host, covariance: Host | None) -> Gauge:
+        """Return the coordinates for a Gram matrix to expect and a covariance of the rows of X.
+
+        The ridge is ``x^T covariance^-1 x``, or ``|x|^2`` without.
+        """
+        k = mean.shape[0]
+        root = inverse = np.eye(k)
+        if covariance is not None:
+            c, E = np.linalg.eigh(covariance)
+            # A direction that has died out would need an infinite ridge.
+            c = np.sqrt(np.maximum(c, c[-1] * 1e-14 + np.finfo(float).tiny))
+            root, inverse = E * c, E / c
+        e, Q = np.linalg.eigh(root.T @ mean @ root)
+        floor = max(float(e[-1]), 0.0) * k * np.finfo(float).eps + np.finfo(float).tiny
+        return cls(root @ Q, inverse @ Q, np.maximum(e, floor))
+
+
+@dataclass(frozen=True, slots=True)
+class HalfSums:
+    """What a half-step did, summed over all rows.
+
+    Attributes
+    ----------
+    loss, penalty : float
+        The squared residual and the ridge term before it.
+    fall : float
+        By how much their sum has fallen.
+    penalty_after : float
+    change, size : float
+        The squares of the change of the product and of the product, each column weighted by how
+        often it is observed.
+    """
+
+    loss: float
+    penalty: float
+    fall: float
+    penalty_after: float
+    change: float
+    size: float
+
+    @property
+    def loss_after(self) -> float:
+        """The squared residual after the half-step."""
+        return max(self.loss + self.penalty - self.fall - self.penalty_after, 0.0)
+
+
+class Solver(Protocol):
+    """Improves all rows of X in place; F and X are in the coordinates of a gauge."""
+
+    def __call__(
+        self, half: Half, X: Host, F: Host, offset: Host | None, expected: Host, ridge: float
+    ) -> HalfSums:
+        """Return what was done."""
+        ...
+
+
+@dataclass(frozen=True)
+class Half:
+    """One side of the observations, and what the solvers keep about it.
+
+    Attributes
+    ----------
+    entries : Compressed
+        With the rows that are solved for.
+    totals : numpy.ndarray, shape (m,)
+        The sum of the weights of each row.
+    popularity : numpy.ndarray, shape (n,)
+        The same for each column.
+    per_entry : bool
+        Multiply the ridge by the number of the entries of the row.
+    """
+
+    entries: Compressed
+    totals: Host
+    popularity: Host
+    per_entry: bool
+
+    def ridges(self, ridge: float) -> Host:
+        """Return the ridge of each row."""
+        counts = self.entries.counts
+        return ridge * counts if self.per_entry else np.full(counts.size, ridge)
+
+
+def half_step(
+    half: Half,
+    X: Host,
+    F: Host,
+    offset: Host | None,
+    covariance: Host | None,
+    ridge: float,
+    solver: Solver,
+) -> tuple[Host, Gauge, HalfSums]:
+    """Return better rows X for fixed F."""
+    mean = gram(F, half.popularity) / max(float(half.popularity.sum()), 1.0)
+    gauge = Gauge.of(mean, covariance)
+    F_new, X_new = np.empty_like(F), np.empty_like(X)
+    times(F, gauge.forward, F_new)
+    times(X, gauge.back, X_new)
+    sums = solver(half, X_new, F_new, offset, gauge.expected, ridge)
+    times(X_new, gauge.forward.T, X_new)
+    return X_new, gauge, sums
+
+
+def conjugate_gradients(steps: int) -> Solver:
+    """Return a solver by preconditioned conjugate gradients from the rows as they are.
+
+    It works on all rows at once, with NumPy and SciPy: for problems so small that loading compiled
+    code would take longer.
+    """
+
+    def solve(
+        half: Half, X: Host, F: Host, offset: Host | None, expected: Host, ridge: float
+    ) -> HalfSums:
+        from scipy.sparse import csr_array
+
+        e = half.entries
+        shape = (X.shape[0], F.shape[0])
+        ridges = half.ridges(ridge).astype(X.dtype)
+        row = np.repeat(np.arange(shape[0]), e.counts)
+        near = F[e.indices]
+        y = e.values if offset is None else e.values - offset[e.indices]
+        expected = expected.astype(X.dtype)
+
+        def gathered(d: Host) -> Host:
+            scaled = d if e.weights is None else d * e.weights
+            product: Host = csr_array((scaled, e.indices, e.indptr), shape=shape) @ F
+            return product
+
+        d = y - np.einsum("tk,tk->t", near, X[row])
+        r = gathered(d) - ridges[:, None] * X
+        loss = _total(d * d if e.weights is None else e.weights * d * d)
+        penalty = _total(ridges * np.einsum("ik,ik->i", X, X))
+        inverse = half.totals.astype(X.dtype)[:, None] * expected + ridges[:, None]
+        inverse = 1 / np.where(inverse > 0, inverse, 1)
+        before = X.copy()
+        p = z = inverse * r
+        rz = first = np.einsum("ik,ik->i", r, z)
+        fall = np.zeros(shape[0])
+        for _ in range(steps):
+            q = gathered(np.einsum("tk,tk->t", near, p[row])) + ridges[:, None] * p
+            pq = np.einsum("ik,ik->i", p, q)
+            runs = (pq > 0) & (rz > np.finfo(X.dtype).eps ** 2 * first)
+            step = np.where(runs, rz / np.where(runs, pq, 1), 0)
+            X += step[:, None] * p
+            fall += step * rz
+            r = r - step[:, None] * q
+            z = inverse * r
+            old, rz = rz, np.einsum("ik,ik->i", r, z)
+            p = z + np.where(runs, rz / np.where(runs, old, 1), 0)[:, None] * p
+        return HalfSums(
+            loss,
+            penalty,
+            _total(fall),
+            _total(ridges * np.einsum("ik,ik->i", X, X)),
+            _total(np.einsum("ik,k->i", (X - before) ** 2, expected)),
+            _total(np.einsum("ik,k->i", X * X, expected)),
+        )
+
+    return solve
+
+
+def _total(x: Host) -> float:
+    return float(np.sum(x, dtype=np.float64))

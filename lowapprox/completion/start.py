@@ -1,0 +1,89 @@
+"""Where to begin: the leading singular vectors of the observed entries, zeros elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lowapprox.completion.observations import Compressed, Host, Observations
+from lowapprox.completion.problem import Factors, Problem
+
+__all__ = ["leading_pairs", "spectral_start"]
+
+_POWER_STEPS = 4
+
+
+def spectral_start(problem: Problem) -> Factors:
+    """Return factors of the zero-filled matrix over its density, with balanced columns."""
+    observed, k = problem.observed, problem.rank
+    U, s, V = leading_pairs(observed, observed.rows.values, k, problem.rng, trim=True)
+    s = np.sqrt(s / max(observed.density, np.finfo(float).tiny)).astype(U.dtype)
+    return with_biases(problem, Factors(U * s, V * s))
+
+
+def with_biases(problem: Problem, factors: Factors) -> Factors:
+    """Return the factors with columns for biases, which are zero."""
+    m, n = problem.observed.shape
+    U, V = [factors.U], [factors.V]
+    for asked, biases, constant, (p, q) in (
+        (problem.row_bias, U, V, (m, n)),
+        (problem.col_bias, V, U, (n, m)),
+    ):
+        if asked:
+            biases.append(np.zeros((p, 1), factors.U.dtype))
+            constant.append(np.full((q, 1), problem.unit, factors.U.dtype))
+    return Factors(np.hstack(U), np.hstack(V)) if len(U) > 1 else factors
+
+
+def leading_pairs(
+    observed: Observations,
+    values: Host,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    steps: int = _POWER_STEPS,
+    trim: bool = False,
+) -> tuple[Host, Host, Host]:
+    """Return leading singular pairs U, s, V of a sparse matrix, by block power iteration.
+
+    Parameters
+    ----------
+    observed : Observations
+        Where the entries are.
+    values : numpy.ndarray
+        Their values, in the order of the rows.
+    trim : bool
+        Scale down rows and columns with more than twice the usual number of entries: a heavy row
+        has a singular vector of its own, which says nothing about the rest.
+    """
+    m, n = observed.shape
+    A: Any = _matrix(observed.rows, values, observed.shape)
+    row_scale = col_scale = None
+    if trim:
+        row_scale = _trimming(observed.rows).astype(values.dtype)[:, None]
+        col_scale = _trimming(observed.columns).astype(values.dtype)[:, None]
+    width = min(count + 5, m, n)
+    V = np.linalg.qr(rng.standard_normal((n, width)).astype(values.dtype))[0]
+    for _ in range(steps):
+        U = np.linalg.qr(_scaled(A @ _scaled(V, col_scale), row_scale))[0]
+        B = _scaled(A.T @ _scaled(U, row_scale), col_scale)
+        V = np.linalg.qr(B)[0]
+    left, s, right = np.linalg.svd(B, full_matrices=False)
+    return U @ right.T[:, :count], s[:count], left[:, :count]
+
+
+def _matrix(rows: Compressed, values: Host, shape: tuple[int, int]) -> Any:
+    from scipy.sparse import csr_array
+
+    return csr_array((values, rows.indices, rows.indptr), shape=shape)
+
+
+def _trimming(entries: Compressed) -> Host:
+    counts = entries.counts
+    usual = max(float(counts.mean()), 1.0) if counts.size else 1.0
+    return np.minimum(1.0, 2.0 * usual / np.maximum(counts, 1))
+
+
+def _scaled(X: Host, scale: Host | None) -> Host:
+    return X if scale is None else X * scale
