@@ -4,39 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
+from lowapprox.completion.sorting import (
+    Compressed,
+    Host,
+    both_orders,
+    by_row,
+    selected,
+    transposed,
+)
+
 __all__ = ["Compressed", "Host", "Observations", "compressed"]
-
-Host: TypeAlias = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Compressed:
-    """Entries in the order of one index: CSR of the matrix, or of its transpose.
-
-    Attributes
-    ----------
-    indptr : numpy.ndarray of int64, shape (m + 1,)
-        Where each row begins.
-    indices : numpy.ndarray of int32 (int64 from 2**31 columns on), shape (count,)
-        Columns, increasing within each row.
-    values : numpy.ndarray of float32 or float64, shape (count,)
-    weights : numpy.ndarray like `values`, or None
-        Positive; None means one.
-    """
-
-    indptr: Host
-    indices: Host
-    values: Host
-    weights: Host | None
-
-    @property
-    def counts(self) -> Host:
-        """The number of entries of each row."""
-        return np.diff(self.indptr)
 
 
 @dataclass(frozen=True)
@@ -55,7 +36,8 @@ class Observations:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The precision of the values: float32 or float64."""
-        return self.rows.values.dtype
+        dtype: np.dtype[Any] = self.rows.values.dtype
+        return dtype
 
     @cached_property
     def density(self) -> float:
@@ -79,18 +61,14 @@ class Observations:
         m, n = self.shape
         return self.count / max(rank * (m + n - rank), 1)
 
+    def selected(self, keep: Host) -> Observations:
+        """Return the entries that a mask, in the order of the rows, marks."""
+        rows = selected(self.rows, keep)
+        return Observations(self.shape, rows, transposed(rows, self.shape[1]))
+
 
 def compressed(
     rows: Host, columns: Host, values: Host, weights: Host | None, shape: tuple[int, int]
 ) -> Observations:
     """Sort triples without duplicates into both orders."""
-    order = np.lexsort((columns, rows))
-    halves = []
-    for major, minor, size in ((rows, columns, shape[0]), (columns, rows, shape[1])):
-        order = np.lexsort((minor, major))
-        indptr = np.zeros(size + 1, np.int64)
-        np.cumsum(np.bincount(major, minlength=size), out=indptr[1:])
-        index = np.int32 if max(shape) < 2**31 else np.int64
-        w = None if weights is None else weights[order]
-        halves.append(Compressed(indptr, minor[order].astype(index), values[order], w))
-    return Observations(shape, *halves)
+    return Observations(shape, *both_orders(by_row(rows, columns, values, weights, shape), shape))
