@@ -16,7 +16,7 @@ from lowapprox.regression.system import Host
 
 __all__ = ["METHODS", "ONE_PASS", "Request", "RightHandSides", "checked_request"]
 
-METHODS = ("auto", "direct", "cholesky", "spir", "fossils", "sketch", "linf")
+METHODS = ("auto", "direct", "cholesky", "spir", "fossils", "iterative", "sketch", "linf")
 ONE_PASS = ("sketch", "linf")
 SKETCHES = ("auto", "sparse", "srht", "gaussian")
 

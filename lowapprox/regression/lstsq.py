@@ -22,6 +22,7 @@ from lowapprox.regression.preconditioned import (
     Start,
     cholesky,
     fossils,
+    iterative,
     sketch_operator,
     sketch_rows,
     sketched_start,
@@ -42,6 +43,7 @@ _SMALL = 1 << 21  # entries, up to which a factorization takes no longer than a 
 _SMALL_OPERATOR = 1 << 22  # entries, up to which an operator is made an array
 _CHOLESKY = 3e6  # condition number, up to which the normal equations keep enough digits
 _CHOLESKY_COLUMNS = 1500
+_ITERATIONS = {"spir": spir, "fossils": fossils, "iterative": iterative}
 _WORST = 0.1  # of 1 / rcond: a condition number from which the rank is decided by direct
 
 
@@ -70,13 +72,14 @@ def lstsq(
         Never modified and never copied as a whole.
     b : array, shape (n,) or (n, k)
         One or many right-hand sides.
-    method : {"auto", "direct", "cholesky", "spir", "fossils", "sketch", "linf"}
+    method : {"auto", "direct", "cholesky", "spir", "fossils", "iterative", "sketch", "linf"}
         "direct" is a QR factorization by tiles of rows. "spir" and "fossils" iterate with a
         preconditioner from a sketch, by conjugate gradients or heavy ball, with refinement.
+        "iterative" is the heavy ball on x itself, with a fresh residual in each step.
         "cholesky" factors ``A^H A`` and refines, for condition numbers up to about 3e6.
         "sketch" solves a sketched problem, in one pass, and "linf" one that promises the bound
-        `eps` for every entry. "auto" chooses by shape and condition and falls back on a safer
-        method where the backward error is too large; ``result.info["method"]`` says what was run
+        `eps` for every entry. "auto" chooses "direct", "cholesky" or "spir" by shape and condition
+        and falls back on a safer method where the backward error is too large; ``result.info["method"]`` says what was run
         in the end, ``result.info["why"]`` why.
     tol : float, optional
         Backward error to reach, in (0, 1). By default four times machine epsilon.
@@ -142,6 +145,8 @@ def lstsq(
        l_inf guarantee", arXiv:2302.00248.
     .. [3] Karlson, Walden (1997), "Estimation of optimal backward perturbation bounds for the
        linear least squares problem", BIT 37.
+    .. [4] Epperly (2023), "Fast and forward stable randomized algorithms for linear least-squares
+       problems", arXiv:2311.04362.
 
     Examples
     --------
@@ -237,8 +242,8 @@ def _solve(
             best = outcome
             if outcome is None or (automatic and not passed(outcome, request)):
                 method, why = "spir", "the refined Cholesky solution failed the check"
-        if method in {"spir", "fossils"}:
-            outcome = (spir if method == "spir" else fossils)(system, start, target)
+        if method in _ITERATIONS:
+            outcome = _ITERATIONS[method](system, start, target)
             best = better(best, outcome)
             if automatic and not passed(outcome, request) and system.op.kind != "operator":
                 method, why = "direct", "the iteration failed the check"

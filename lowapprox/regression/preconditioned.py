@@ -16,6 +16,7 @@ __all__ = [
     "Start",
     "cholesky",
     "fossils",
+    "iterative",
     "sketch_operator",
     "sketch_rows",
     "sketched_start",
@@ -108,12 +109,7 @@ def fossils(system: System, start: Start, target: float) -> Outcome:
 
     Where the sketch is too poor for its fixed step, conjugate gradients go on.
     """
-    outcome = _refined(system, start, target, _heavy_ball)
-    if (outcome.found.error <= 8.0 * target).all():
-        return outcome
-    rest = spir(system, replace(start, X=outcome.found.X), target)
-    found = outcome.found.better(rest.found)
-    return replace(rest, found=found, iterations=outcome.iterations + rest.iterations)
+    return _rescued(system, start, target, _refined(system, start, target, _heavy_ball))
 
 
 # A sweep: (system, start, found, target, first) -> found, steps. It corrects what was found.
@@ -200,6 +196,50 @@ def _heavy_ball(
             if (np.minimum(trial.error, found.error) <= target).all():
                 return trial, k
     return Check.of(system, found.X + triangle.solve(Z), start.measure), k
+
+
+def iterative(system: System, start: Start, target: float) -> Outcome:
+    """Iterate with momentum on x itself, the residual recomputed in every step.
+
+    The steps are ``x' = x + (1 - q)^2 (R D)^-1 (R D)^-H A^H (b - A x) + q (x - x_before)`` with
+    q the columns by the rows of the sketch. Where the sketch is too poor for that, conjugate
+    gradients go on.
+
+    References
+    ----------
+    .. [1] Epperly (2023), "Fast and forward stable randomized algorithms for linear least-squares
+       problems", arXiv:2311.04362.
+    """
+    triangle, momentum = start.triangle, start.ratio
+    size = (1.0 - momentum) ** 2
+    best = found = Check.of(system, start.X, start.measure)
+    dY, last = np.zeros_like(found.X), np.full(found.X.shape[1], np.inf)
+    most = min(_MOST_STEPS, int(4.0 * np.log(_U) / np.log(momentum)))  # at half the speed
+    k, grown = 0, 0
+    while k < most and grown < 3 and not (best.error <= target).all():
+        dY = size * triangle.solve_adjoint(found.G) + momentum * dY
+        step = np.sqrt(squares_of(dY))
+        grown = grown + 1 if (step > last).any() else 0
+        last = step
+        found = Check.of(system, found.X + triangle.solve(dY), start.measure)
+        best = best.better(found)
+        k += 1
+        length = np.linalg.norm(triangle.R @ (triangle.D[:, None] * found.X), axis=0)
+        if start.report(k, system.passes, float(best.error.max()), target):
+            return Outcome(best, triangle, start.condition, triangle.R.shape[1], k)
+        if not np.isfinite(step).all() or (step <= _U * (length + np.sqrt(found.squares))).all():
+            break
+    outcome = Outcome(best, triangle, start.condition, triangle.R.shape[1], k)
+    return _rescued(system, start, target, outcome)
+
+
+def _rescued(system: System, start: Start, target: float, outcome: Outcome) -> Outcome:
+    """Let conjugate gradients go on where the heavy ball came to no good end."""
+    if (outcome.found.error <= 8.0 * target).all():
+        return outcome
+    rest = spir(system, replace(start, X=outcome.found.X), target)
+    found = outcome.found.better(rest.found)
+    return replace(rest, found=found, iterations=outcome.iterations + rest.iterations)
 
 
 def _inner_goal(start: Start, found: Check) -> Host:

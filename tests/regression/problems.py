@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.reference import random_array, with_spectrum
 from tests.strategies import seeds
 
-SOLVERS = ("auto", "direct", "cholesky", "spir", "fossils")
+SOLVERS = ("auto", "direct", "cholesky", "spir", "fossils", "iterative")
 
 
 class Problem(NamedTuple):
