@@ -79,8 +79,8 @@ def lstsq(
         "cholesky" factors ``A^H A`` and refines, for condition numbers up to about 3e6.
         "sketch" solves a sketched problem, in one pass, and "linf" one that promises the bound
         `eps` for every entry. "auto" chooses "direct", "cholesky" or "spir" by shape and condition
-        and falls back on a safer method where the backward error is too large; ``result.info["method"]`` says what was run
-        in the end, ``result.info["why"]`` why.
+        and falls back on a safer method where the backward error is too large;
+        ``result.info["method"]`` says what was run in the end, ``result.info["why"]`` why.
     tol : float, optional
         Backward error to reach, in (0, 1). By default four times machine epsilon.
     ridge : float, default 0
