@@ -14,7 +14,15 @@ from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.typing import Array
 from lowapprox.regression.system import Host
 
-__all__ = ["METHODS", "ONE_PASS", "Request", "RightHandSides", "checked_request"]
+__all__ = [
+    "METHODS",
+    "ONE_PASS",
+    "Request",
+    "RightHandSides",
+    "checked_request",
+    "checked_sides",
+    "checked_weights",
+]
 
 METHODS = ("auto", "direct", "cholesky", "spir", "fossils", "iterative", "sketch", "linf")
 ONE_PASS = ("sketch", "linf")
@@ -87,7 +95,7 @@ def checked_request(
     """Check all arguments."""
     method = checked_choice(method, "method", METHODS)
     sketch = checked_choice(sketch, "sketch", SKETCHES)
-    weights = _checked_weights(weights, op.shape[0])
+    weights = checked_weights(weights, op.shape[0])
     rhs = _right_hand_sides(op, b, weights)
     unit = float(np.finfo(rhs.dtype).eps)
     goal = 4.0 * unit if tol is None else checked_tol(tol)
@@ -127,7 +135,8 @@ def checked_request(
     )
 
 
-def _right_hand_sides(op: MatrixLike, b: Array, weights: Host | None) -> RightHandSides:
+def checked_sides(op: MatrixLike, b: Array) -> tuple[Host, bool, np.dtype[Any]]:
+    """Return b in double precision with two dimensions, whether it has one, and what x becomes."""
     if op.xp is np:
         check_home(b, np.empty(0), "b")
     given = b if hasattr(b, "ndim") else np.asarray(b)
@@ -142,9 +151,12 @@ def _right_hand_sides(op: MatrixLike, b: Array, weights: Host | None) -> RightHa
         raise InputTypeError(f"`b` must be a dense array, got {type(b).__name__}")
     exact = str(given.dtype) == "bool" or "int" in str(given.dtype)
     dtype = op.dtype if exact else np.result_type(op.dtype, side.dtype)
-    values = np.ascontiguousarray(
-        side.to_numpy(side.entries()), np.result_type(side.dtype, np.float64)
-    )
+    wide = np.result_type(side.dtype, np.float64)
+    return np.ascontiguousarray(side.to_numpy(side.entries()), wide), vector, dtype
+
+
+def _right_hand_sides(op: MatrixLike, b: Array, weights: Host | None) -> RightHandSides:
+    values, vector, dtype = checked_sides(op, b)
     peak = np.abs(values).max(axis=0, initial=0.0)
     finite = bool(np.isfinite(peak).all())
     safe = (peak == 0.0) | ((peak > 1.0 / _SAFE) & (peak < _SAFE)) | ~np.isfinite(peak)
@@ -158,7 +170,8 @@ def _right_hand_sides(op: MatrixLike, b: Array, weights: Host | None) -> RightHa
     return RightHandSides(values, exponents, norms, vector, finite, dtype)
 
 
-def _checked_weights(weights: Any, n: int) -> Host | None:
+def checked_weights(weights: Any, n: int) -> Host | None:
+    """Return weights in double precision, finite and nonnegative."""
     if weights is None:
         return None
     given = np.asarray(weights)
