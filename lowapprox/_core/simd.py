@@ -31,9 +31,13 @@ __all__ = [
     "REGISTER_BYTES",
     "vadd",
     "vand",
+    "vcombine",
     "vcount",
+    "vdiv",
+    "vdots",
     "vdouble",
     "veq",
+    "vfetch",
     "vfill",
     "vfunnel",
     "vinner",
@@ -47,6 +51,7 @@ __all__ = [
     "vshr",
     "vstore",
     "vsub",
+    "vsum",
     "vtile",
     "vtile_store",
     "vtranspose",
@@ -307,6 +312,118 @@ def _inner(_: Any, v: Any, array: Any, _start: Any, _step: Any, tile: Any) -> An
     return v(v, array, types.intp, types.intp, tile), codegen
 
 
+def _dots(_: Any, array: Any, _start: Any, _step: Any, tile: Any, rows: Any) -> Any:
+    result = _Vector(array.dtype, rows.count)
+
+    def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        vector = context.get_value_type(tile.dtype)
+        muladd = _standard(builder, "fmuladd", vector, 3)
+        sums = []
+        for row in _rows_of_tiles(context, builder, array, args[:3], tile, rows.count):
+            total = None
+            for c, place in enumerate(row):
+                part = builder.load(place, align=array.dtype.bitwidth // 8)
+                factor = builder.extract_value(args[3], c)
+                total = (
+                    builder.call(muladd, [part, factor, total])
+                    if total
+                    else builder.fmul(part, factor)
+                )
+            sums.append(total)
+        return _lane_sums(builder, sums, vector.count)
+
+    return result(array, types.intp, types.intp, tile, rows), codegen
+
+
+def _lane_sums(builder: Any, vectors: list[Any], lanes: int) -> Any:
+    """Return a vector of the sum of each vector; all counts are powers of two."""
+
+    def mask(lanes: Any) -> Any:
+        index = ir.VectorType(ir.IntType(32), len(lanes))
+        return ir.Constant(index, list(lanes))
+
+    # Vectors are joined in pairs: the lower halves of all pieces are added to the upper ones, so
+    # that a vector holds twice as many pieces of half the length.
+    piece = lanes
+    while len(vectors) > 1:
+        pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
+        size = vectors[0].type.count
+        if piece == 1:
+            vectors = [builder.shuffle_vector(*p, mask(range(2 * size))) for p in pairs]
+            continue
+        low = [k for k in range(2 * size) if k % piece < piece // 2]
+        high = [k + piece // 2 for k in low]
+        halves = [[builder.shuffle_vector(*p, mask(m)) for m in (low, high)] for p in pairs]
+        vectors, piece = [builder.fadd(*h) for h in halves], piece // 2
+    total = vectors[0]
+    while piece > 1:
+        low = [k for k in range(total.type.count) if k % piece < piece // 2]
+        high = [k + piece // 2 for k in low]
+        total = builder.fadd(*(builder.shuffle_vector(total, total, mask(m)) for m in (low, high)))
+        piece //= 2
+    return total
+
+
+def _sum(_: Any, v: Any) -> Any:
+    def codegen(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        total = _lane_sums(builder, [args[0]], v.count)
+        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+    return v.dtype(v), codegen
+
+
+def _combine(_: Any, tile: Any, v: Any, array: Any, _start: Any, _step: Any) -> Any:
+    def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+        vector = context.get_value_type(tile.dtype)
+        muladd = _standard(builder, "fmuladd", vector, 3)
+        totals = [builder.extract_value(args[0], c) for c in range(tile.count)]
+        # To read the rows again is cheaper than to keep them: they are more than the registers.
+        nothing = ir.FunctionType(ir.VoidType(), [])
+        builder.asm(nothing, "", "~{memory}", [], True)
+        rows = _rows_of_tiles(context, builder, array, args[2:5], tile, v.count)
+        for r, row in enumerate(rows):
+            lane = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [r] * vector.count)
+            factor = builder.shuffle_vector(args[1], args[1], lane)
+            for c, place in enumerate(row):
+                part = builder.load(place, align=array.dtype.bitwidth // 8)
+                totals[c] = builder.call(muladd, [factor, part, totals[c]])
+        return _packed(context, builder, tile, totals)
+
+    return tile(tile, v, array, types.intp, types.intp), codegen
+
+
+def _rows_of_tiles(
+    context: Any, builder: Any, array: Any, args: Any, tile: Any, count: int
+) -> list[list[Any]]:
+    """Return pointers to the vectors of `count` rows, each as long as a tile."""
+    vector = context.get_value_type(tile.dtype)
+    data, at = context.make_array(array)(context, builder, args[0]).data, args[1]
+    rows = []
+    for _ in range(count):
+        first = builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
+        index = [ir.Constant(ir.IntType(64), c) for c in range(tile.count)]
+        rows.append([builder.gep(first, [c]) for c in index])
+        at = builder.add(at, args[2])
+    return rows
+
+
+def _fetch(_: Any, array: Any, _start: Any, lanes: Any, rows: Any) -> Any:
+    size = lanes.count * rows.count * array.dtype.bitwidth // 8
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        first = builder.bitcast(builder.gep(data, [args[1]]), byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        hints = [ir.Constant(word, h) for h in (0, 3, 1)]  # to read, soon and often, data
+        for line in range(0, size, 64):
+            builder.call(fetch, [builder.gep(first, [ir.Constant(ir.IntType(64), line)]), *hints])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, lanes, rows), codegen
+
+
 def _places(
     context: Any, builder: Any, kind: Any, args: Any, count: int, vector: Any = None
 ) -> list[Any]:
@@ -457,6 +574,18 @@ def vmulsub(v: Any, scale: Any, w: Any) -> Any:
     return v - scale * w
 
 
+@_compiled_as(_elementwise("udiv", "fdiv"))
+def vdiv(v: Any, w: Any) -> Any:
+    """Return ``v / w``."""
+    return v / w
+
+
+@_compiled_as(_sum)
+def vsum(v: Any) -> Any:
+    """Return the sum of the lanes, a power of two of them."""
+    return v.sum()
+
+
 @_compiled_as(_round)
 def vround(v: Any, array: Any) -> Any:
     """Return the nearest integers, within 32 signed bits, in the dtype of an array."""
@@ -488,6 +617,30 @@ def vinner(v: Any, array: Any, start: Any, step: Any, tile: Any) -> Any:
     for r, row in enumerate(tile):
         v = vmuladd(v, array[start + r * step], row)
     return v
+
+
+@_compiled_as(_dots)
+def vdots(array: Any, start: Any, step: Any, tile: Any, rows: Any) -> Any:
+    """Return the inner products of a tile with rows of an array, a lane for each item of `rows`.
+
+    The rows begin `step` apart and are as long as all vectors of the tile together.
+    """
+    whole = np.concatenate(tile)
+    at = start + step * np.arange(len(rows))[:, None] + np.arange(whole.size)
+    return array[at] @ whole
+
+
+@_compiled_as(_combine)
+def vcombine(tile: Any, v: Any, array: Any, start: Any, step: Any) -> Any:
+    """Return the tile plus the sum of rows of an array, placed as in `vdots`, times lanes of v."""
+    whole = np.concatenate(tile)
+    at = start + step * np.arange(v.size)[:, None] + np.arange(whole.size)
+    return tuple(np.split(whole + v @ array[at], len(tile)))
+
+
+@_compiled_as(_fetch)
+def vfetch(array: Any, start: Any, lanes: Any, rows: Any) -> None:
+    """Begin to load what `vtile` with a step of ``len(lanes)`` will read; the place may be any."""
 
 
 @_compiled_as(_transpose)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowapprox.completion.halfstep import Half, HalfSums, Solver, conjugate_gradients, half_step
+from lowapprox.completion.compiled import CompiledGradients
+from lowapprox.completion.halfstep import Gradients, Half, HalfSums, Solver, half_step
 from lowapprox.completion.observations import Compressed, Host
 from lowapprox.completion.problem import Factors, Problem, Watch
 from lowapprox.completion.start import spectral_start
@@ -12,15 +13,24 @@ from lowapprox.completion.tall import gram
 
 __all__ = ["Alternation", "als_cg"]
 
+_SMALL = 1 << 18  # numbers that a pass reads, up to which compiled code is not worth loading
+
 
 def als_cg(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Sweep with a few preconditioned steps of conjugate gradients for each row."""
     factors = spectral_start(problem) if start is None else start
     alternation = Alternation(problem, factors)
+    solver = _gradients(problem)
     while True:
-        residual, change = alternation.sweep(conjugate_gradients(2))
+        residual, change = alternation.sweep(solver)
         if watch("als-cg", alternation.factors, residual=residual, change=change):
             return watch.best or alternation.factors
+
+
+def _gradients(problem: Problem) -> Gradients | CompiledGradients:
+    """Choose by the size of the problem alone, so that equal calls give equal bits."""
+    work = problem.observed.count * problem.width
+    return Gradients(2) if work < _SMALL else CompiledGradients(2)
 
 
 class Alternation:

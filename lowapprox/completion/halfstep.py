@@ -9,14 +9,14 @@ is the preconditioner of all rows, at no cost for a single one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from lowapprox.completion.observations import Compressed, Host
 from lowapprox.completion.tall import gram, times
 
-__all__ = ["Gauge", "Half", "HalfSums", "Solver", "conjugate_gradients", "half_step"]
+__all__ = ["Gauge", "Gradients", "Half", "HalfSums", "Solver", "half_step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,10 @@ class HalfSums:
 class Solver(Protocol):
     """Improves all rows of X in place; F and X are in the coordinates of a gauge."""
 
+    def empty(self, count: int, k: int, dtype: np.dtype[Any]) -> Host:
+        """Return an array for a factor, of the form that the solver needs."""
+        ...
+
     def __call__(
         self, half: Half, X: Host, F: Host, offset: Host | None, expected: Host, ridge: float
     ) -> HalfSums:
@@ -131,7 +135,8 @@ def half_step(
     """Return better rows X for fixed F."""
     mean = gram(F, half.popularity) / max(float(half.popularity.sum()), 1.0)
     gauge = Gauge.of(mean, covariance)
-    F_new, X_new = np.empty_like(F), np.empty_like(X)
+    k = F.shape[1]
+    F_new, X_new = (solver.empty(part.shape[0], k, part.dtype) for part in (F, X))
     times(F, gauge.forward, F_new)
     times(X, gauge.back, X_new)
     sums = solver(half, X_new, F_new, offset, gauge.expected, ridge)
@@ -139,16 +144,29 @@ def half_step(
     return X_new, gauge, sums
 
 
-def conjugate_gradients(steps: int) -> Solver:
-    """Return a solver by preconditioned conjugate gradients from the rows as they are.
+class Gradients:
+    """Preconditioned conjugate gradients from the rows as they are.
 
     It works on all rows at once, with NumPy and SciPy: for problems so small that loading compiled
     code would take longer.
+
+    Parameters
+    ----------
+    steps : int
+        For each row.
     """
 
-    def solve(
-        half: Half, X: Host, F: Host, offset: Host | None, expected: Host, ridge: float
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def empty(self, count: int, k: int, dtype: np.dtype[Any]) -> Host:
+        """Return an array."""
+        return np.empty((count, k), dtype)
+
+    def __call__(
+        self, half: Half, X: Host, F: Host, offset: Host | None, expected: Host, ridge: float
     ) -> HalfSums:
+        """Improve X in place."""
         from scipy.sparse import csr_array
 
         e = half.entries
@@ -171,10 +189,13 @@ def conjugate_gradients(steps: int) -> Solver:
         inverse = half.totals.astype(X.dtype)[:, None] * expected + ridges[:, None]
         inverse = 1 / np.where(inverse > 0, inverse, 1)
         before = X.copy()
+        unknown = e.counts == 0  # the ridge, or the least norm, says zero
+        X[unknown] = 0
+        fall = np.where(unknown, ridges * np.einsum("ik,ik->i", before, before), 0)
+        r[unknown] = 0
         p = z = inverse * r
         rz = first = np.einsum("ik,ik->i", r, z)
-        fall = np.zeros(shape[0])
-        for _ in range(steps):
+        for _ in range(self.steps):
             q = gathered(np.einsum("tk,tk->t", near, p[row])) + ridges[:, None] * p
             pq = np.einsum("ik,ik->i", p, q)
             runs = (pq > 0) & (rz > np.finfo(X.dtype).eps ** 2 * first)
@@ -193,8 +214,6 @@ def conjugate_gradients(steps: int) -> Solver:
             _total(np.einsum("ik,k->i", (X - before) ** 2, expected)),
             _total(np.einsum("ik,k->i", X * X, expected)),
         )
-
-    return solve
 
 
 def _total(x: Host) -> float:

@@ -15,7 +15,11 @@ from hypothesis import strategies as st
 from lowapprox._core.jit import kernel
 from lowapprox._core.simd import (
     vadd,
+    vcombine,
+    vdiv,
+    vdots,
     vdouble,
+    vfetch,
     vfill,
     vinner,
     vload,
@@ -25,6 +29,7 @@ from lowapprox._core.simd import (
     vouter,
     vround,
     vstore,
+    vsum,
     vtile,
     vtile_store,
     vtranspose,
@@ -81,6 +86,22 @@ def tile_products(x: Any, y: Any, steps: Any, lanes: Any, rows: Any, out: Any) -
     tile = vtile(x, 1, steps[0], lanes, rows)
     vtile_store(out, 0, len(lanes), vouter(tile, y, 2, steps[1], vload(x, 3, lanes)))
     vstore(out, len(rows) * len(lanes), vinner(vload(x, 2, lanes), y, 1, steps[1], tile))
+
+
+@kernel()
+def row_products(x: Any, y: Any, step: int, lanes: Any, parts: Any, group: Any, out: Any) -> None:
+    """Rows of y times a tile of x, and the tile plus the rows times what came out."""
+    vfetch(y, 2, lanes, parts)
+    tile = vtile(x, 1, len(lanes), lanes, parts)
+    d = vdots(y, 2, step, tile, group)
+    vstore(out, 0, d)
+    vtile_store(out, len(group), len(lanes), vcombine(tile, d, y, 2, step))
+
+
+@kernel()
+def quotient_and_sum(x: Any, y: Any, lanes: Any, out: Any) -> None:
+    vstore(out, 0, vdiv(vload(x, 0, lanes), vload(y, 0, lanes)))
+    out[len(lanes)] = vsum(vload(x, 0, lanes))
 
 
 @kernel()
@@ -158,6 +179,32 @@ def test_tiles(seed: int, dtype: np.dtype, w: int, h: int, step: int, jump: int)
     left, right = y[2::jump][:h], y[1::jump][:h]
     np.testing.assert_array_equal(out[: h * w].reshape(h, w), tile + np.outer(left, x[3 : 3 + w]))
     np.testing.assert_array_equal(out[h * w :], x[2 : 2 + w] + right @ tile)
+
+
+@given(
+    seeds,
+    dtypes(REAL_DTYPES),
+    st.sampled_from((4, 16)),
+    st.sampled_from((1, 3)),
+    st.sampled_from((1, 4, 8)),
+    st.integers(1, 9),
+)
+def test_rows(seed: int, dtype: np.dtype, w: int, parts: int, count: int, step: int) -> None:
+    x, y = np.random.default_rng(seed).integers(-9, 9, (2, 130)).astype(dtype)
+    out = np.empty(count + parts * w, dtype)
+    row_products(x, y, step, (0,) * w, (0,) * parts, (0,) * count, out)
+    tile = x[1 : 1 + parts * w]
+    rows = np.stack([y[2 + r * step :][: tile.size] for r in range(count)])
+    np.testing.assert_array_equal(out[:count], rows @ tile)
+    np.testing.assert_array_equal(out[count:], tile + (rows @ tile) @ rows)
+
+
+@given(seeds, dtypes(REAL_DTYPES), st.sampled_from(WIDTHS))
+def test_quotients_and_sums(seed: int, dtype: np.dtype, w: int) -> None:
+    x, y = np.random.default_rng(seed).integers(1, 99, (2, w)).astype(dtype)
+    out = np.empty(w + 1, dtype)
+    quotient_and_sum(x, y, (0,) * w, out)
+    np.testing.assert_array_equal(out, np.append(x / y, x.sum()))
 
 
 @given(seeds, dtypes(REAL_DTYPES), st.sampled_from(WIDTHS))
