@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lowapprox.regression.outcome import Check, Outcome
+from lowapprox.regression.spread import Spread
 from lowapprox.regression.system import Host, System, blocks
 from lowapprox.regression.triangle import BackwardError, Triangle, lapack, triangle_of
 
@@ -26,6 +27,9 @@ def direct(system: System, rcond: float, b_norms: Host, target: float) -> Outcom
     d, k = system.shape[1], system.b.shape[1]
     with np.errstate(all="ignore"):
         R = factored(system)
+        factor = R[: min(R.shape[0], d), :d].copy()
+        if system.ridge:
+            R = triangle_of(np.concatenate([R, np.sqrt(system.ridge) * np.eye(d, R.shape[1])]))
     r = min(R.shape[0], d)
     triangle = Triangle(R[:r, :d])
     C = R[:r, d:]
@@ -43,11 +47,12 @@ def direct(system: System, rcond: float, b_norms: Host, target: float) -> Outcom
     if rank == d and not (found.error <= target).all():
         step = triangle.solve(triangle.solve_adjoint(found.G))
         found = found.better(Check.of(system, X + step, measure))
-    return Outcome(found, triangle, condition, rank)
+    spread = Spread(factor, system.ridge, rcond, rank, system.count)
+    return Outcome(found, triangle, condition, rank, spread=spread)
 
 
 def factored(system: System) -> Host:
-    """Return the R of the QR factorization of ``[A, b; sqrt(ridge) I, 0]``, in one pass."""
+    """Return the R of the QR factorization of ``[A, b]``, in one pass."""
     system.passes += 1
     n, d = system.shape
     width = d + system.b.shape[1]
@@ -65,8 +70,6 @@ def factored(system: System) -> Host:
         triangles[i] = found
 
     system.run(work, len(triangles))
-    if system.ridge:
-        triangles.append(np.sqrt(system.ridge) * np.eye(d, width))
     return triangles[0] if len(triangles) == 1 else triangle_of(np.concatenate(triangles))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from lowapprox._core.results import run_info
 from lowapprox.regression._request import ONE_PASS, Request
 from lowapprox.regression.result import LstsqResult
+from lowapprox.regression.spread import Spread
 from lowapprox.regression.system import Host, System, squares_of
 from lowapprox.regression.triangle import BackwardError, Triangle
 
@@ -61,6 +62,7 @@ class Outcome:
     rank: int
     iterations: int = 0
     finite: bool = True
+    spread: Spread | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Answer:
     why: str
     shortfall: str
     finite: bool = True
+    spread: Spread | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -130,7 +133,12 @@ def answered(system: System, outcome: Outcome, method: str, why: str, request: R
         why=why,
         shortfall=shortfall,
         finite=outcome.finite and bool(np.isfinite(found.X).all()),
-        more={"iterations": outcome.iterations, "tol": tol},
+        spread=outcome.spread,
+        more={
+            "iterations": outcome.iterations,
+            "tol": tol,
+            "variance_error": outcome.spread.variance_error if outcome.spread else np.nan,
+        },
     )
 
 
@@ -161,4 +169,5 @@ def result_of(answer: Answer, system: System, request: Request, start: float) ->
             converged=not answer.shortfall,
             passes=system.passes,
             info=run_info(start, answer.method, why=answer.why, **answer.more),
+            _spread=answer.spread,
         )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lowapprox.regression.outcome import Check, Outcome
+from lowapprox.regression.spread import Spread
 from lowapprox.regression.system import Host, System, squares_of
 from lowapprox.regression.triangle import BackwardError, Triangle, triangle_of
 
@@ -46,6 +47,8 @@ class Start:
         With the triangle in place of the matrix.
     report : callable
         Told step, passes, backward error and target; returns True to stop.
+    spread : Spread
+        From the sketch.
     """
 
     triangle: Triangle
@@ -54,6 +57,7 @@ class Start:
     ratio: float
     measure: BackwardError
     report: Callable[[int, int, float, float], bool]
+    spread: Spread
 
 
 def sketch_rows(n: int, d: int) -> int:
@@ -84,15 +88,16 @@ def sketched_start(
     """Sketch the problem and factor the sketch."""
     d = system.shape[1]
     with np.errstate(all="ignore"):
-        M = system.sketch(S)
+        R = triangle_of(system.sketch(S))
+        factor = R[:d, :d].copy()
         if system.ridge:
-            M = np.concatenate([M, np.sqrt(system.ridge) * np.eye(d, M.shape[1])])
-        R = triangle_of(M)
+            R = triangle_of(np.concatenate([R, np.sqrt(system.ridge) * np.eye(d, R.shape[1])]))
         triangle = Triangle(R[:d, :d])
         condition = triangle.condition(gen) if np.isfinite(R).all() else np.nan
         X = triangle.solve(R[:d, d:])
         measure = BackwardError(triangle, b_norms)
-    return Start(triangle, X, condition, d / S.shape[0], measure, report)
+    spread = Spread(factor, system.ridge, 0.0, d, system.count, rows=S.shape[0])
+    return Start(triangle, X, condition, d / S.shape[0], measure, report, spread)
 
 
 def spir(system: System, start: Start, target: float) -> Outcome:
@@ -129,8 +134,12 @@ def _refined(system: System, start: Start, target: float, sweep: _Sweep) -> Outc
         stop = start.report(steps, system.passes, float(best.error.max()), target)
         if stop or (number and not gained.any()):
             break
+    return _outcome(start, best, steps)
+
+
+def _outcome(start: Start, found: Check, steps: int) -> Outcome:
     rank = start.triangle.R.shape[1]
-    return Outcome(best, start.triangle, start.condition, rank, steps)
+    return Outcome(found, start.triangle, start.condition, rank, steps, spread=start.spread)
 
 
 def _conjugate_gradients(
@@ -226,11 +235,10 @@ def iterative(system: System, start: Start, target: float) -> Outcome:
         k += 1
         length = np.linalg.norm(triangle.R @ (triangle.D[:, None] * found.X), axis=0)
         if start.report(k, system.passes, float(best.error.max()), target):
-            return Outcome(best, triangle, start.condition, triangle.R.shape[1], k)
+            return _outcome(start, best, k)
         if not np.isfinite(step).all() or (step <= _U * (length + np.sqrt(found.squares))).all():
             break
-    outcome = Outcome(best, triangle, start.condition, triangle.R.shape[1], k)
-    return _rescued(system, start, target, outcome)
+    return _rescued(system, start, target, _outcome(start, best, k))
 
 
 def _rescued(system: System, start: Start, target: float, outcome: Outcome) -> Outcome:
@@ -258,7 +266,8 @@ def cholesky(system: System, start: Start, target: float) -> Outcome | None:
     d = system.shape[1]
     D = start.triangle.D
     with np.errstate(all="ignore"):
-        G = system.gram() / D / D[:, None]
+        gram = system.gram()
+        G = (gram + system.ridge * np.eye(d)) / D / D[:, None]
         try:
             R = np.linalg.cholesky(G).conj().T
         except np.linalg.LinAlgError:
@@ -266,6 +275,9 @@ def cholesky(system: System, start: Start, target: float) -> Outcome | None:
     if not np.isfinite(R).all():
         return None
     triangle = Triangle(R * D)
+    squared = system.ridge > 0.0
+    factor = gram if squared else R * D
+    spread = Spread(factor, system.ridge, 0.0, d, system.count, squared=squared)
     best = Check.of(system, start.X, start.measure)
     steps = 0
     while not (best.error <= target).all() and steps < 6:
@@ -278,4 +290,4 @@ def cholesky(system: System, start: Start, target: float) -> Outcome | None:
             break
         if not gained.any():
             break
-    return Outcome(best, triangle, start.condition, d, steps)
+    return Outcome(best, triangle, start.condition, d, steps, spread=spread)

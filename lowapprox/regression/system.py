@@ -78,7 +78,7 @@ class System:
         return np.result_type(self.op.dtype, X.dtype)
 
     def gram(self) -> Host:
-        """Return ``A^H W A + ridge I``, in one pass."""
+        """Return ``A^H W A``, in one pass."""
         self.passes += 1
         n, d = self.shape
         rows = max(512, 8 * _TILE_ENTRIES // max(1, d))
@@ -93,8 +93,12 @@ class System:
 
         self.run(work, len(bounds) - 1)
         G: Host = sums.sum(axis=0)
-        G.flat[:: d + 1] += self.ridge
         return G
+
+    @property
+    def count(self) -> int:
+        """The number of rows of positive weight."""
+        return self.shape[0] if self.weights is None else int(np.count_nonzero(self.weights))
 
     def tile(self, start: int, stop: int) -> Host:
         """Return rows of ``W^(1/2) A`` as a C-ordered array in double precision."""

@@ -1,0 +1,104 @@
+"""How noise in the right-hand sides spreads into the coefficients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lowapprox.regression.system import Host
+from lowapprox.regression.triangle import Triangle, triangle_of
+
+__all__ = ["Spread"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spread:
+    """The linear map from b to x, up to an isometry, from what a solution has computed anyway.
+
+    Attributes
+    ----------
+    factor : numpy.ndarray, shape (r, d)
+        Triangle of ``W^(1/2) A``, or of its sketch, without the ridge.
+    ridge, rcond : float
+        Of the problem; `rcond` matters where the rank is not full.
+    rank : int
+        Of the problem with its ridge.
+    count : int
+        Rows of positive weight.
+    rows : int, optional
+        Of the sketch.
+    squared : bool
+        Whether `factor` is ``A^H W A`` itself.
+    """
+
+    factor: Host
+    ridge: float
+    rcond: float
+    rank: int
+    count: int
+    rows: int | None = None
+    squared: bool = False
+
+    @property
+    def variance_error(self) -> float:
+        """The relative standard deviation of a variance that comes from a sketch; else 0."""
+        return (
+            0.0 if self.rows is None else float(np.sqrt(2.0 / (self.rows - self.factor.shape[1])))
+        )
+
+    def roots(self) -> tuple[Host, float]:
+        """Return Z, for which ``Z Z^H`` is the covariance of x for noise of unit variance.
+
+        And the degrees of freedom that x takes from b: the rank, or less with a ridge.
+        """
+        R, d = self._triangle(), self.factor.shape[1]
+        if self.rows is None:
+            return self._spread(R)
+        # The inverse of a sketched Gram matrix is too large by this factor, in the mean.
+        taken = float(d) if self.ridge == 0.0 else self._spread(R)[1]
+        return self._spread(R * np.sqrt(self.rows / (self.rows - taken - 1.0)))
+
+    def covariance(self) -> Host:
+        """Return the covariance of x for noise of unit variance."""
+        Z = self.roots()[0]
+        with np.errstate(over="ignore", invalid="ignore"):
+            covariance: Host = Z @ Z.conj().T
+        return covariance
+
+    def errors(self) -> Host:
+        """Return the standard deviations of x for noise of unit variance."""
+        Z = self.roots()[0]
+        peak = np.abs(Z).max(axis=1, initial=0.0)
+        peak[peak == 0.0] = 1.0
+        deviations: Host = np.linalg.norm(Z / peak[:, None], axis=1) * peak
+        return deviations
+
+    def freedom(self) -> float:
+        """Return the degrees of freedom that are left for the residual."""
+        return self.count - (self.roots()[1] if self.ridge else float(self.rank))
+
+    def _triangle(self) -> Host:
+        if not self.squared:
+            return self.factor
+        # A root of A^H A that exists whatever the rank.
+        D = np.sqrt(np.diagonal(self.factor).real)
+        D[D == 0.0] = 1.0
+        squares, V = np.linalg.eigh(self.factor / D / D[:, None])
+        root: Host = np.sqrt(np.maximum(squares, 0.0))[:, None] * V.conj().T * D
+        return root
+
+    def _spread(self, plain: Host) -> tuple[Host, float]:
+        d = plain.shape[1]
+        R = plain
+        if self.ridge:
+            R = triangle_of(np.concatenate([plain, np.sqrt(self.ridge) * np.eye(d)]))
+        triangle = Triangle(R)
+        one = np.eye(R.shape[0])
+        with np.errstate(all="ignore"):
+            full = self.rank == d
+            Z = triangle.solve(one) if full else triangle.minimum_norm(one, self.rcond)[0]
+            if not self.ridge:
+                return Z, float(self.rank)
+            above = plain @ Z  # the rows of A in an orthonormal basis of [A; sqrt(ridge) I]
+            return Z @ above.conj().T, float(np.linalg.norm(above) ** 2)
