@@ -2,5 +2,6 @@
 
 from lowapprox.regression.lstsq import lstsq
 from lowapprox.regression.result import LstsqResult
+from lowapprox.regression.streaming import StreamingLstsq
 
-__all__ = ["LstsqResult", "lstsq"]
+__all__ = ["LstsqResult", "StreamingLstsq", "lstsq"]

@@ -6,4 +6,10 @@ from lowapprox._core.inputs import HOST, MATRICES, Call, Inputs
 
 __all__ = ["INPUTS"]
 
-INPUTS = Inputs(MATRICES, (Call("lstsq(A, b)", HOST | {"operator"}),))
+INPUTS = Inputs(
+    MATRICES,
+    (
+        Call("lstsq(A, b)", HOST | {"operator"}),
+        Call("StreamingLstsq(n).partial_fit(A, b)", HOST),
+    ),
+)
