@@ -13,7 +13,7 @@ from lowapprox.regression._request import ONE_PASS, Request
 from lowapprox.regression.result import LstsqResult
 from lowapprox.regression.spread import Spread
 from lowapprox.regression.system import Host, System, squares_of
-from lowapprox.regression.triangle import BackwardError, Triangle
+from lowapprox.regression.triangle import BackwardError, Triangle, Truncated
 
 __all__ = ["Answer", "Check", "Outcome", "answered", "better", "passed", "result_of"]
 
@@ -57,7 +57,7 @@ class Outcome:
     """What a method found, with the triangle that it used."""
 
     found: Check
-    triangle: Triangle
+    triangle: Triangle | Truncated
     condition: float
     rank: int
     iterations: int = 0
@@ -116,7 +116,9 @@ def answered(system: System, outcome: Outcome, method: str, why: str, request: R
     with np.errstate(all="ignore"):
         size = np.linalg.norm(found.X * outcome.triangle.D[:, None], axis=0)
         kappa = outcome.condition
-        forward = 2.23 * kappa * (1.0 + kappa * np.sqrt(found.squares) / size) * error
+        # A backward error near machine epsilon is the rounding of its own evaluation.
+        least = np.maximum(error, 2.0 * np.finfo(float).eps)
+        forward = 2.23 * kappa * (1.0 + kappa * np.sqrt(found.squares) / size) * least
         forward[size == 0.0] = 0.0
         bound = forward * size / outcome.triangle.D[:, None]
     if outcome.rank < d:

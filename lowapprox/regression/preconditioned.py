@@ -11,11 +11,12 @@ import numpy as np
 from lowapprox.regression.outcome import Check, Outcome
 from lowapprox.regression.spread import Spread
 from lowapprox.regression.system import Host, System, squares_of
-from lowapprox.regression.triangle import BackwardError, Triangle, triangle_of
+from lowapprox.regression.triangle import BackwardError, Triangle, Truncated, triangle_of
 
 __all__ = [
     "Start",
     "cholesky",
+    "corrected",
     "fossils",
     "iterative",
     "sketch_operator",
@@ -51,7 +52,7 @@ class Start:
         From the sketch.
     """
 
-    triangle: Triangle
+    triangle: Triangle | Truncated
     X: Host
     condition: float
     ratio: float
@@ -138,8 +139,8 @@ def _refined(system: System, start: Start, target: float, sweep: _Sweep) -> Outc
 
 
 def _outcome(start: Start, found: Check, steps: int) -> Outcome:
-    rank = start.triangle.R.shape[1]
-    return Outcome(found, start.triangle, start.condition, rank, steps, spread=start.spread)
+    triangle = start.triangle
+    return Outcome(found, triangle, start.condition, triangle.rank, steps, spread=start.spread)
 
 
 def _conjugate_gradients(
@@ -278,6 +279,12 @@ def cholesky(system: System, start: Start, target: float) -> Outcome | None:
     squared = system.ridge > 0.0
     factor = gram if squared else R * D
     spread = Spread(factor, system.ridge, 0.0, d, system.count, squared=squared)
+    return corrected(system, replace(start, triangle=triangle, spread=spread), target)
+
+
+def corrected(system: System, start: Start, target: float) -> Outcome:
+    """Correct a solution by a triangle that is nearly that of the matrix, while that helps."""
+    triangle = start.triangle
     best = Check.of(system, start.X, start.measure)
     steps = 0
     while not (best.error <= target).all() and steps < 6:
@@ -290,4 +297,4 @@ def cholesky(system: System, start: Start, target: float) -> Outcome | None:
             break
         if not gained.any():
             break
-    return Outcome(best, triangle, start.condition, d, steps, spread=spread)
+    return _outcome(start, best, steps)

@@ -77,8 +77,8 @@ class System:
     def _product_dtype(self, X: Host) -> Any:
         return np.result_type(self.op.dtype, X.dtype)
 
-    def gram(self) -> Host:
-        """Return ``A^H W A``, in one pass."""
+    def gram(self, E: Host | None = None) -> Host:
+        """Return ``(A E)^H W (A E)`` with E = I as the default, in one pass."""
         self.passes += 1
         n, d = self.shape
         rows = max(512, 8 * _TILE_ENTRIES // max(1, d))
@@ -89,6 +89,7 @@ class System:
         def work(i: int) -> None:
             for start in range(bounds[i], bounds[i + 1], rows):
                 tile = self.tile(start, min(start + rows, bounds[i + 1]))
+                tile = tile if E is None else tile @ E
                 sums[i] += tile.conj().T @ tile
 
         self.run(work, len(bounds) - 1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lowapprox.regression.system import Host
 
-__all__ = ["BackwardError", "Triangle", "lapack", "triangle_of"]
+__all__ = ["BackwardError", "Triangle", "Truncated", "lapack", "triangle_of"]
 
 _SMALL = 32  # up to this many columns a singular value decomposition costs next to nothing
 _FEW = 4  # right-hand sides, each with a factorization of its own
@@ -62,28 +62,64 @@ class Triangle:
                 w = self._solved(self._solved(w / np.linalg.norm(w), 2), 0)
             return float(np.sqrt(np.linalg.norm(v) * np.linalg.norm(w)))
 
+    @property
+    def rank(self) -> int:
+        """The number of columns: no singular value is cut off."""
+        return int(self.R.shape[1])
+
     def minimum_norm(self, C: Host, rcond: float) -> tuple[Host, int, float]:
         """Return the shortest minimizer of ``|R D x - C|``, the rank and the condition number.
 
         Singular values of R below `rcond` times the largest count as zero.
         """
+        truncated = Truncated(self, rcond)
+        return truncated.shortest(truncated.solve(C)), truncated.rank, truncated.condition
+
+
+class Truncated:
+    """A triangle without the singular values of R below `rcond` times the largest.
+
+    Attributes
+    ----------
+    R, D : numpy.ndarray
+        Of the triangle.
+    rank : int
+        The number of singular values kept.
+    condition : float
+        The largest of them by the smallest.
+    """
+
+    def __init__(self, triangle: Triangle, rcond: float) -> None:
+        self.R, self.D = triangle.R, triangle.D
         U, s, Vh = np.linalg.svd(self.R, full_matrices=False)
-        zero = ~self.R.any(axis=0)
-        rank = int((s > rcond * s[:1]).sum())
-        condition = float(s[0] / s[rank - 1]) if rank else 1.0
-        Y = (U[:, :rank].conj().T @ C) / s[:rank, None]
-        if rank == self.R.shape[1]:
-            return (Vh.conj().T @ Y) / self.D[:, None], rank, condition
-        # The shortest x with V^H D x = Y.
+        self.rank = int((s > rcond * s[:1]).sum())
+        self.condition = float(s[0] / s[self.rank - 1]) if self.rank else 1.0
+        self._U, self._s, self._Vh = U[:, : self.rank], s[: self.rank, None], Vh[: self.rank]
+
+    def solve(self, C: Host) -> Host:
+        """Return the minimizer of ``|R D x - C|`` for which ``D x`` is shortest."""
+        solved: Host = (self._Vh.conj().T @ (self._U.conj().T @ C / self._s)) / self.D[:, None]
+        return solved
+
+    def solve_adjoint(self, G: Host) -> Host:
+        """Apply the adjoint of that map."""
+        solved: Host = self._U @ (self._Vh @ (G / self.D[:, None]) / self._s)
+        return solved
+
+    def shortest(self, X: Host) -> Host:
+        """Return the shortest x with the same ``R D x``."""
+        if self.rank == self.R.shape[1]:
+            return X
+        Y = self._Vh @ (self.D[:, None] * X)
         largest = self.D.max(initial=1.0)
-        Q, T = np.linalg.qr((Vh[:rank] * (self.D / largest)).conj().T)
-        X: Host = Q @ np.linalg.solve(T.conj().T, Y) / largest
+        Q, T = np.linalg.qr((self._Vh * (self.D / largest)).conj().T)
+        X = Q @ np.linalg.solve(T.conj().T, Y) / largest
         # Where the sizes of the columns differ much, X solves only what they are compared with.
         DX = self.D[:, None] * X
-        DX += Vh[:rank].conj().T @ (Y - Vh[:rank] @ DX)
+        DX += self._Vh.conj().T @ (Y - self._Vh @ DX)
         X = DX / self.D[:, None]
-        X[zero] = 0.0
-        return X, rank, condition
+        X[~self.R.any(axis=0)] = 0.0
+        return X
 
 
 class BackwardError:
@@ -101,7 +137,7 @@ class BackwardError:
        estimate of the backward error for linear least squares problems", SIMAX 33.
     """
 
-    def __init__(self, triangle: Triangle, b_norms: Host) -> None:
+    def __init__(self, triangle: Triangle | Truncated, b_norms: Host) -> None:
         self._triangle = triangle
         self._size = float(np.linalg.norm(triangle.R))
         self._b_norms = b_norms

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 from tests.reference import random_array, with_spectrum
@@ -74,6 +75,28 @@ def backward_error(A: np.ndarray, b: np.ndarray, x: np.ndarray, *, scale: bool =
     g = Vh @ (A.conj().T @ r)
     g, sizes = g[sizes > 0.0], sizes[sizes > 0.0]
     return float(np.sqrt(q) * np.linalg.norm(g / sizes) / size)
+
+
+def exact_solution(A: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The solution for real A of full rank by Householder QR in extended precision.
+
+    Columns are scaled first. Where long doubles are doubles the calling test is skipped.
+    """
+    if np.finfo(np.longdouble).eps > 1e-18:
+        pytest.skip("no extended precision")
+    D = np.linalg.norm(A, axis=0)
+    R, c = np.asarray(A, np.longdouble) / D, np.array(b, np.longdouble)
+    n, d = R.shape
+    for j in range(min(d, n - 1)):
+        v = R[j:, j].copy()
+        v[0] += np.copysign(np.sqrt(v @ v), v[0])
+        v /= np.sqrt(v @ v)
+        R[j:, j:] -= 2 * np.multiply.outer(v, v @ R[j:, j:])
+        c[j:] -= 2 * v * (v @ c[j:])
+    x = np.zeros(d, np.longdouble)
+    for j in reversed(range(d)):
+        x[j] = (c[j] - R[j, j + 1 :] @ x[j + 1 :]) / R[j, j]
+    return x / D
 
 
 def wedin(A: np.ndarray, b: np.ndarray, x: np.ndarray, condition: float, error: float) -> float:

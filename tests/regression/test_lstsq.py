@@ -15,6 +15,7 @@ from tests.regression.problems import (
     SOLVERS,
     Problem,
     backward_error,
+    exact_solution,
     problem,
     problems,
     wedin,
@@ -81,6 +82,19 @@ def test_methods_agree_within_the_bound(method: str, p: Problem) -> None:
     assert np.linalg.norm(result.x * D - y) <= bound
     assert result.cond_estimate <= 3 * s[0] / s[-1]
     assert s[0] / s[-1] <= 5 * result.cond_estimate
+
+
+@pytest.mark.parametrize("method", SOLVERS)
+@given(p=problems(max_condition=1e5, spread=6))
+def test_the_forward_bound_holds_and_is_of_use(method: str, p: Problem) -> None:
+    result = lstsq(p.A, p.b, method=method, rng=2)
+    D = np.linalg.norm(p.A, axis=0)
+    error = np.linalg.norm((result.x - exact_solution(p.A, p.b)) * D)
+    assert error <= result.forward_error_bound * np.linalg.norm(result.x * D)
+    # At most what the largest backward error allowed makes of it.
+    assert result.forward_error_bound * np.linalg.norm(result.x * D) <= 2.0 * wedin(
+        p.A / D, p.b, result.x * D, np.linalg.cond(p.A / D), 20 * U
+    )
 
 
 @given(seeds, st.floats(-3, 3))
