@@ -20,6 +20,7 @@ from lowapprox._core.threads import blas_threads
 from lowapprox._core.typing import Array, MatrixInput
 from lowapprox.completion.observations import Compressed, Observations
 from lowapprox.completion.problem import Factors, Method, Problem, Watch
+from lowapprox.completion.reading import read
 from lowapprox.completion.result import CompletionResult
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def complete(
     nonneg: bool = False,
     loss: str = "squared",
     weights: Array | None = None,
+    duplicates: str = "error",
     init: Any = "spectral",
     max_iter: int | None = None,
     tol: float | None = None,
@@ -74,7 +76,8 @@ def complete(
     ----------
     A : sparse array, array, or tuple (rows, columns, values)
         Stored entries of a sparse array are observed, stored zeros too. NaN in a dense array is
-        missing, and so is what is masked in a `numpy.ma` array. Triples need `shape`.
+        missing, and so is what is masked in a `numpy.ma` array. Triples need `shape`. It is in
+        host memory and never modified.
     rank : int or "auto", optional
         In [1, min(m, n)]. None and "auto" choose it by the error at entries held out.
     mask : array of bool, shape (m, n), optional
@@ -98,7 +101,9 @@ def complete(
         Keep the factors nonnegative.
     loss : {"squared", "huber", "logit"}
     weights : array, optional
-        Nonnegative, one for each observed entry, in the form of `A`.
+        Nonnegative, one for each observed entry, in the form of `A`. Zero is not observed.
+    duplicates : {"error", "mean", "last"}
+        What to do with entries that are given more than once.
     init : "spectral", "random", (U, V) or CompletionResult
         Where to begin.
     max_iter : int, optional
@@ -154,7 +159,7 @@ def complete(
     True
     """
     begin = time.perf_counter()
-    observed = _read(A, mask, shape, weights)
+    observed = read(A, mask=mask, shape=shape, weights=weights, duplicates=duplicates)
     k = checked_rank(5 if rank in {None, "auto"} else rank, observed.shape)
     method = checked_choice(method, "method", ("auto", *METHODS))
     gen = as_generator(rng)
@@ -233,14 +238,3 @@ def _normalized(observed: Observations, *, center: bool) -> tuple[float, float, 
         return replace(side, values=((side.values - mean) / scale).astype(observed.dtype))
 
     return mean, scale, Observations(observed.shape, changed(rows), changed(columns))
-
-
-def _read(A: Any, mask: Any, shape: Any, weights: Any) -> Observations:
-    """Read triples."""
-    from lowapprox.completion.observations import compressed
-
-    if isinstance(A, np.ndarray):
-        i, j = np.nonzero(~np.isnan(A) if mask is None else mask)
-        return compressed(i, j, A[i, j], weights, A.shape)
-    i, j, v = A
-    return compressed(np.asarray(i), np.asarray(j), np.asarray(v), weights, shape)

@@ -18,6 +18,7 @@ __all__ = [
     "KERNEL_ENTRIES",
     "Compressed",
     "Host",
+    "borders",
     "both_orders",
     "by_row",
     "index_dtype",
@@ -68,7 +69,7 @@ def by_row(
     """Compress triples by rows, with the entries of each row as they come, in new memory."""
     index = index_dtype(shape)
     if (rows[1:] >= rows[:-1]).all():
-        starts = _starts(np.bincount(rows, minlength=shape[0]))
+        starts = np.searchsorted(rows, np.arange(shape[0] + 1))
         return Compressed(starts, columns.astype(index), values.copy(), _copied(weights))
     if rows.size <= KERNEL_ENTRIES:
         starts = _starts(np.bincount(rows, minlength=shape[0]))
@@ -124,11 +125,17 @@ def row_numbers(rows: Compressed) -> Host:
     return np.repeat(np.arange(size, dtype=rows.indices.dtype), rows.counts)
 
 
+def borders(rows: Compressed) -> Host:
+    """Return the entries, by number, that are the last of their row, but for the very last."""
+    begins = rows.indptr[1:-1]
+    last: Host = begins[(begins > 0) & (begins < rows.indices.size)] - 1
+    return last
+
+
 def _ascending(rows: Compressed) -> bool:
     """Tell whether the columns of no row decrease."""
     step = rows.indices[1:] >= rows.indices[:-1]
-    begins = rows.indptr[1:-1]
-    step[begins[(begins > 0) & (begins < rows.indices.size)] - 1] = True
+    step[borders(rows)] = True
     return bool(step.all())
 
 
