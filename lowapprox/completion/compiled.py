@@ -8,7 +8,7 @@ import numpy as np
 
 from lowapprox._core.panels import aligned_empty
 from lowapprox._core.threads import kernel_threads, run_blocks
-from lowapprox.completion.halfstep import Half, HalfSums
+from lowapprox.completion.halfstep import Gauge, Half, HalfSums
 from lowapprox.completion.observations import Host
 
 __all__ = ["CompiledGradients"]
@@ -39,7 +39,7 @@ class CompiledGradients:
         return whole[:, :k]
 
     def __call__(
-        self, half: Half, X: Host, F: Host, offset: Host | None, expected: Host, ridge: float
+        self, half: Half, X: Host, F: Host, offset: Host | None, gauge: Gauge, ridge: float
     ) -> HalfSums:
         """Improve X in place; F and X come from `empty`."""
         from lowapprox.completion.kernels_cg import conjugate_gradients
@@ -49,8 +49,8 @@ class CompiledGradients:
         width = lanes * parts * panels
         none = np.empty(0, dtype)
         roots = none if e.weights is None else np.sqrt(e.weights).astype(dtype)
-        diagonal = np.ones(width, dtype)
-        diagonal[:k] = expected
+        diagonal, spread = np.ones(width, dtype), np.zeros(width, dtype)
+        diagonal[:k], spread[:k] = gauge.expected, gauge.spread
         bounds = _balanced(e.indptr, _BLOCKS)
         room = int(min(max(e.counts.max(initial=0), 1), _SCRATCH_BYTES // (width * dtype.itemsize)))
         room = -(-room // len(_GROUP)) * len(_GROUP)
@@ -60,7 +60,7 @@ class CompiledGradients:
                 (
                     aligned_empty((1, room * width), dtype)[0],
                     aligned_empty((1, room), dtype)[0],
-                    aligned_empty((1, 5 * width), dtype)[0],
+                    aligned_empty((1, 6 * width), dtype)[0],
                 )
                 for _ in range(kernel_threads())
             ]
@@ -72,7 +72,7 @@ class CompiledGradients:
             scratch = free.pop()
             conjugate_gradients(
                 e.indptr, e.indices, e.values, roots, none if offset is None else offset,
-                flat_F, flat_X, diagonal, half.totals, dtype.type(ridge), half.per_entry,
+                flat_F, flat_X, diagonal, spread, half.totals, dtype.type(ridge),
                 self.steps, (0,) * lanes, (0,) * parts, panels, _GROUP, bounds[i], bounds[i + 1],
                 *scratch, sums[i],
             )  # fmt: skip

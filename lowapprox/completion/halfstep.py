@@ -29,14 +29,17 @@ class Gauge:
         T, and ``T^-T``.
     expected : numpy.ndarray, shape (k,)
         The diagonal of the Gram matrix to expect for one entry.
+    spread : numpy.ndarray, shape (k,)
+        The ridge that each entry adds.
     """
 
     forward: Host
     back: Host
     expected: Host
+    spread: Host
 
     @classmethod
-    def of(cls, mean: Host, covariance: Host | None) -> Gauge:
+    def of(cls, mean: Host, covariance: Host | None, spread: Host | None) -> Gauge:
         """Return the coordinates for a Gram matrix to expect and a covariance of the rows of X.
 
         The ridge is ``x^T covariance^-1 x``, or ``|x|^2`` without.
@@ -50,7 +53,9 @@ class Gauge:
             root, inverse = E * c, E / c
         e, Q = np.linalg.eigh(root.T @ mean @ root)
         floor = max(float(e[-1]), 0.0) * k * np.finfo(float).eps + np.finfo(float).tiny
-        return cls(root @ Q, inverse @ Q, np.maximum(e, floor))
+        T = root @ Q
+        added = np.zeros(k) if spread is None else np.einsum("ia,ij,ja->a", T, spread, T)
+        return cls(T, inverse @ Q, np.maximum(e, floor), added)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ class Solver(Protocol):
         ...
 
     def __call__(
-        self, half: Half, X: Host, F: Host, offset: Host | None, expected: Host, ridge: float
+        self, half: Half, X: Host, F: Host, offset: Host | None, gauge: Gauge, ridge: float
     ) -> HalfSums:
         """Return what was done."""
         ...
@@ -108,19 +113,11 @@ class Half:
         The sum of the weights of each row.
     popularity : numpy.ndarray, shape (n,)
         The same for each column.
-    per_entry : bool
-        Multiply the ridge by the number of the entries of the row.
     """
 
     entries: Compressed
     totals: Host
     popularity: Host
-    per_entry: bool
-
-    def ridges(self, ridge: float) -> Host:
-        """Return the ridge of each row."""
-        counts = self.entries.counts
-        return ridge * counts if self.per_entry else np.full(counts.size, ridge)
 
 
 def half_step(
@@ -129,17 +126,18 @@ def half_step(
     F: Host,
     offset: Host | None,
     covariance: Host | None,
+    spread: Host | None,
     ridge: float,
     solver: Solver,
 ) -> tuple[Host, Gauge, HalfSums]:
     """Return better rows X for fixed F."""
     mean = gram(F, half.popularity) / max(float(half.popularity.sum()), 1.0)
-    gauge = Gauge.of(mean, covariance)
+    gauge = Gauge.of(mean, covariance, spread)
     k = F.shape[1]
     F_new, X_new = (solver.empty(part.shape[0], k, part.dtype) for part in (F, X))
     times(F, gauge.forward, F_new)
     times(X, gauge.back, X_new)
-    sums = solver(half, X_new, F_new, offset, gauge.expected, ridge)
+    sums = solver(half, X_new, F_new, offset, gauge, ridge)
     times(X_new, gauge.forward.T, X_new)
     return X_new, gauge, sums
 
@@ -164,18 +162,18 @@ class Gradients:
         return np.empty((count, k), dtype)
 
     def __call__(
-        self, half: Half, X: Host, F: Host, offset: Host | None, expected: Host, ridge: float
+        self, half: Half, X: Host, F: Host, offset: Host | None, gauge: Gauge, ridge: float
     ) -> HalfSums:
         """Improve X in place."""
         from scipy.sparse import csr_array
 
         e = half.entries
         shape = (X.shape[0], F.shape[0])
-        ridges = half.ridges(ridge).astype(X.dtype)
+        expected = gauge.expected.astype(X.dtype)
+        ridges = (ridge + half.totals[:, None] * gauge.spread).astype(X.dtype)
         row = np.repeat(np.arange(shape[0]), e.counts)
         near = F[e.indices]
         y = e.values if offset is None else e.values - offset[e.indices]
-        expected = expected.astype(X.dtype)
 
         def gathered(d: Host) -> Host:
             scaled = d if e.weights is None else d * e.weights
@@ -183,20 +181,20 @@ class Gradients:
             return product
 
         d = y - np.einsum("tk,tk->t", near, X[row])
-        r = gathered(d) - ridges[:, None] * X
+        r = gathered(d) - ridges * X
         loss = _total(d * d if e.weights is None else e.weights * d * d)
-        penalty = _total(ridges * np.einsum("ik,ik->i", X, X))
-        inverse = half.totals.astype(X.dtype)[:, None] * expected + ridges[:, None]
+        penalty = _total(ridges * X * X)
+        inverse = half.totals.astype(X.dtype)[:, None] * expected + ridges
         inverse = 1 / np.where(inverse > 0, inverse, 1)
         before = X.copy()
         unknown = e.counts == 0  # the ridge, or the least norm, says zero
         X[unknown] = 0
-        fall = np.where(unknown, ridges * np.einsum("ik,ik->i", before, before), 0)
+        fall = np.where(unknown, np.einsum("ik,ik->i", ridges * before, before), 0)
         r[unknown] = 0
         p = z = inverse * r
         rz = first = np.einsum("ik,ik->i", r, z)
         for _ in range(self.steps):
-            q = gathered(np.einsum("tk,tk->t", near, p[row])) + ridges[:, None] * p
+            q = gathered(np.einsum("tk,tk->t", near, p[row])) + ridges * p
             pq = np.einsum("ik,ik->i", p, q)
             runs = (pq > 0) & (rz > np.finfo(X.dtype).eps ** 2 * first)
             step = np.where(runs, rz / np.where(runs, pq, 1), 0)
@@ -210,7 +208,7 @@ class Gradients:
             loss,
             penalty,
             _total(fall),
-            _total(ridges * np.einsum("ik,ik->i", X, X)),
+            _total(ridges * X * X),
             _total(np.einsum("ik,k->i", (X - before) ** 2, expected)),
             _total(np.einsum("ik,k->i", X * X, expected)),
         )

@@ -82,39 +82,41 @@ def _targets(
 @kernel()
 def conjugate_gradients(
     indptr: Any, indices: Any, values: Any, roots: Any, offset: Any, F: Any, X: Any,
-    expected: Any, totals: Any, ridge: Any, per_entry: bool, steps: int, lanes: Any, parts: Any,
+    expected: Any, spread: Any, totals: Any, ridge: Any, steps: int, lanes: Any, parts: Any,
     panels: int, group: Any, first: int, last: int, W: Any, y: Any, buffer: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Improve rows `first` to `last` of X, and add up what `HalfSums` tells.
 
-    `roots` and `offset` may be empty. The scratch has room for ``y.size`` entries; a longer row is
-    gathered anew in every pass, piece by piece.
+    The ridge of a number is `ridge` plus its item of `spread` times the sum of the weights of the
+    row. `roots` and `offset` may be empty. The scratch has room for ``y.size`` entries; a longer
+    row is gathered anew in every pass, piece by piece.
     """
     v, g = len(lanes), len(group)
     panel = v * len(parts)
     w = panels * panel
-    # The places in the buffer of the row, the residual, the direction, its image, and the
-    # preconditioner.
-    x, r, p, q, inverse = 0, w, 2 * w, 3 * w, 4 * w
+    # The places in the buffer of the row, the residual, the direction, its image, the
+    # preconditioner and the ridges.
+    x, r, p, q, inverse, lam = 0, w, 2 * w, 3 * w, 4 * w, 5 * w
     zero, none = F.dtype.type(0), vfill(F.dtype.type(0), lanes)
     least = np.finfo(F.dtype).eps ** 2
     room = y.size
     for i in range(first, last):
         start, n = indptr[i], indptr[i + 1] - indptr[i]
-        lam = ridge * F.dtype.type(n) if per_entry else ridge
         total = vfill(F.dtype.type(totals[i]), lanes)
-        one, ridges = vfill(F.dtype.type(1), lanes), vfill(lam, lanes)
-        squares = size = none
+        one, even = vfill(F.dtype.type(1), lanes), vfill(ridge, lanes)
+        penalty = size = none
         for c in range(0, w, v):
             old, ev = vload(X, i * w + c, lanes), vload(expected, c, lanes)
+            ridges = vmuladd(even, total, vload(spread, c, lanes))
+            vstore(buffer, lam + c, ridges)
             vstore(buffer, x + c, old)
             vstore(buffer, r + c, vmulsub(none, ridges, old))
             vstore(buffer, inverse + c, vdiv(one, vmuladd(ridges, total, ev)))
-            squares = vmuladd(squares, old, old)
+            penalty = vmuladd(penalty, vmul(old, ridges), old)
             size = vmuladd(size, vmul(old, ev), old)
-        sums[1] += np.float64(lam) * np.float64(vsum(squares))
+        sums[1] += np.float64(vsum(penalty))
         if n == 0:  # nothing is known: the ridge, or the least norm, says zero
-            sums[2] += np.float64(lam) * np.float64(vsum(squares))
+            sums[2] += np.float64(vsum(penalty))
             sums[4] += np.float64(vsum(size))
             for c in range(0, w, v):
                 vstore(X, i * w + c, none)
@@ -124,7 +126,8 @@ def conjugate_gradients(
             source, target = (p, q) if step else (x, r)
             if step:
                 for c in range(0, w, v):
-                    vstore(buffer, q + c, vmul(ridges, vload(buffer, p + c, lanes)))
+                    along = vload(buffer, p + c, lanes)
+                    vstore(buffer, q + c, vmul(vload(buffer, lam + c, lanes), along))
             for piece in range(0, n, room):
                 count = min(room, n - piece)
                 fresh = step == 0 or n > room
@@ -182,15 +185,15 @@ def conjugate_gradients(
                 if step:
                     z = vmuladd(z, back, vload(buffer, p + c, lanes))
                 vstore(buffer, p + c, z)
-        squares = size = change = none
+        penalty = size = change = none
         for c in range(0, w, v):
             new, ev = vload(buffer, x + c, lanes), vload(expected, c, lanes)
             gap = vsub(new, vload(X, i * w + c, lanes))
             change = vmuladd(change, vmul(gap, ev), gap)
             size = vmuladd(size, vmul(new, ev), new)
-            squares = vmuladd(squares, new, new)
+            penalty = vmuladd(penalty, vmul(new, vload(buffer, lam + c, lanes)), new)
             vstore(X, i * w + c, new)
         sums[2] += np.float64(fall)
-        sums[3] += np.float64(lam) * np.float64(vsum(squares))
+        sums[3] += np.float64(vsum(penalty))
         sums[4] += np.float64(vsum(change))
         sums[5] += np.float64(vsum(size))

@@ -42,6 +42,13 @@ class Factors:
             out[cut] = np.einsum("ij,ij->i", self.U[rows[cut]], self.V[columns[cut]])
         return out
 
+    def residual(self, observed: Observations) -> Host:
+        """Return observed values less those of the product, in the order of the rows."""
+        entries = observed.rows
+        rows = np.repeat(np.arange(observed.shape[0]), entries.counts)
+        gap: Host = entries.values - self.at(rows, entries.indices)
+        return gap
+
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from lowapprox._core.threads import run_blocks
 from lowapprox.completion.observations import Host
+from lowapprox.completion.problem import Factors
 
-__all__ = ["gram", "times"]
+__all__ = ["gram", "product_change", "times"]
 
 _ROWS = 1 << 13
 _SMALL = 1 << 20  # numbers; below, the threads would only be in the way (and load numba)
@@ -40,9 +43,20 @@ def times(X: Host, C: Host, out: Host) -> None:
     _run(work, len(cuts), X.size)
 
 
-def _run(work: object, count: int, size: int) -> None:
+def product_change(old: Factors, new: Factors) -> float:
+    """Return ``|U V^T - U_0 V_0^T| / |U V^T|``, without cancellation between the products."""
+    # U V^T - U_0 V_0^T = [dU, U] [V_0, dV]^T, of which all parts but two are as small as the whole.
+    left = gram(np.hstack([new.U - old.U, new.U]))
+    right = gram(np.hstack([old.V, new.V - old.V]))
+    k = new.U.shape[1]
+    size = float(np.sum(left[k:, k:] * gram(new.V)))
+    change = max(float(np.sum(left * right)), 0.0)
+    return float(np.sqrt(change / size)) if size > 0 else float(change > 0)
+
+
+def _run(work: Callable[[int], None], count: int, size: int) -> None:
     if size >= _SMALL:
-        run_blocks(work, count)  # type: ignore[arg-type]
+        run_blocks(work, count)
     else:
         for i in range(count):
-            work(i)  # type: ignore[operator]
+            work(i)
