@@ -139,9 +139,16 @@ def answered(system: System, outcome: Outcome, method: str, why: str, request: R
         more={
             "iterations": outcome.iterations,
             "tol": tol,
-            "variance_error": outcome.spread.variance_error if outcome.spread else np.nan,
+            "variance_error": _variance_error(outcome),
         },
     )
+
+
+def _variance_error(outcome: Outcome) -> float:
+    if outcome.spread is None:
+        return np.nan
+    rounding = float(np.finfo(float).eps) * outcome.condition
+    return rounding if outcome.spread.error is None else outcome.spread.error
 
 
 def result_of(answer: Answer, system: System, request: Request, start: float) -> LstsqResult:

@@ -97,7 +97,9 @@ def sketched_start(
         condition = triangle.condition(gen) if np.isfinite(R).all() else np.nan
         X = triangle.solve(R[:d, d:])
         measure = BackwardError(triangle, b_norms)
-    spread = Spread(factor, system.ridge, 0.0, d, system.count, rows=S.shape[0])
+    rows = S.shape[0]
+    error = float(np.sqrt(2.0 / max(rows - d, 1)))
+    spread = Spread(factor, system.ridge, 0.0, d, system.count, rows=rows, error=error)
     return Start(triangle, X, condition, d / S.shape[0], measure, report, spread)
 
 
@@ -279,6 +281,7 @@ def cholesky(system: System, start: Start, target: float) -> Outcome | None:
     squared = system.ridge > 0.0
     factor = gram if squared else R * D
     spread = Spread(factor, system.ridge, 0.0, d, system.count, squared=squared)
+    spread = replace(spread, error=_U * start.condition**2)
     return corrected(system, replace(start, triangle=triangle, spread=spread), target)
 
 

@@ -50,7 +50,8 @@ class LstsqResult(Result):
         Reads of `A`.
     info : Mapping
         Method and why, iterations, tolerance, seconds, threads; ``info["variance_error"]`` is the
-        relative standard deviation of the variances below that come from a sketch, 0 for others.
+        relative error to expect in the variances below, a standard deviation for the methods that
+        have them from a sketch, and rounding for the others.
     residual_variance : float or numpy.ndarray
         Estimate of the variance of the noise in `b`.
     standard_errors : numpy.ndarray, shape of `x`

@@ -30,6 +30,8 @@ class Spread:
         Of the sketch.
     squared : bool
         Whether `factor` is ``A^H W A`` itself.
+    error : float, optional
+        The relative error to expect in the variances, where it is more than rounding.
     """
 
     factor: Host
@@ -39,13 +41,7 @@ class Spread:
     count: int
     rows: int | None = None
     squared: bool = False
-
-    @property
-    def variance_error(self) -> float:
-        """The relative standard deviation of a variance that comes from a sketch; else 0."""
-        return (
-            0.0 if self.rows is None else float(np.sqrt(2.0 / (self.rows - self.factor.shape[1])))
-        )
+    error: float | None = None
 
     def roots(self) -> tuple[Host, float]:
         """Return Z, for which ``Z Z^H`` is the covariance of x for noise of unit variance.

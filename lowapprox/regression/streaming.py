@@ -101,6 +101,7 @@ class StreamingLstsq:
         self.d = checked_int(d, "d", 1)
         self.check_finite = check_finite
         self.n_rows = 0
+        self._count = 0  # of the rows of positive weight
         self._vector: bool | None = None  # whether b has one dimension, once that is known
         self._dtype: np.dtype[Any] | None = None  # of the result
         self._levels: list[Folded | None] = []  # the triangles of 1, 2, 4, ... tiles
@@ -182,12 +183,14 @@ class StreamingLstsq:
         width, rows = other._tile.shape[1] - 1, other._tile[: other._filled, :-1].copy()
         self._match(width - self.d, other._vector, "other")
         folds, rest = list(enumerate(other._levels)), other.n_rows - other._filled
+        count = self._count
         part = make_system(as_matrix(rows[:, : self.d]), rows[:, self.d :], None, 0.0)
         self._take(part, other._vector, other._dtype)
         for level, fold in folds:
             if fold is not None:
                 _push(self._levels, fold, level)
         self.n_rows += rest
+        self._count = count + other._count
         return self
 
     def result(self, *, ridge: float = 0.0, rcond: float | None = None) -> LstsqResult:
@@ -243,7 +246,9 @@ class StreamingLstsq:
         columns = np.any(fold.R[:, :d], axis=0)
         slips = fold.slips[:d].sum() / max(int(columns.sum()), 1) + fold.slips[d:]
         found = replace(outcome.found, error=outcome.found.error + np.sqrt(slips))
-        answer = answered(system, replace(outcome, found=found), "direct", "a stream", request)
+        spread = outcome.spread and replace(outcome.spread, count=self._count)
+        outcome = replace(outcome, found=found, spread=spread)
+        answer = answered(system, outcome, "direct", "a stream", request)
         system.passes = 1
         if answer.shortfall:
             warnings.warn(
@@ -304,6 +309,7 @@ class StreamingLstsq:
         self._vector = vector
         self._dtype = dtype if self._dtype is None else np.result_type(self._dtype, dtype)
         self.n_rows += n
+        self._count += system.count
 
     def _folded(self) -> Folded:
         """Return the triangle of all rows."""
