@@ -19,7 +19,7 @@ from lowapprox.completion.tangent import (
 
 __all__ = ["gauss_newton"]
 
-_DAMPING = 1e-3  # relative to the density, which is the mean eigenvalue
+_DAMPING = 1.0  # relative to the density, which is the mean eigenvalue, times the residual's share
 _CG_TOL, _CG_STEPS = 1e-2, 500
 _LOST = 1e-15  # relative fall of the objective that is rounding
 
@@ -44,10 +44,11 @@ def _gauss_newton(problem: Problem, start: Factors | None, watch: Watch) -> Fact
     point = Point.of(start) if start else spectral_start(entries, problem.rank, problem.rng)
     residual = entries.values - entries.inner(point.U * point.s, point.V)
     loss = _loss(entries, residual, point, ridge)
-    damping, growth = _DAMPING * entries.density, 2.0
-    tol = _CG_TOL
+    share, growth, tol = _DAMPING, 2.0, _CG_TOL
     while True:
         tangent = Tangent(entries, point.U, point.V)
+        # It vanishes with the residual, which keeps the convergence faster than linear.
+        damping = share * entries.density * entries.size(residual) / entries.norm
         x, predicted = _direction(tangent, point.s, residual, ridge, damping, tol)
         after = retract(tangent, point.s, x)
         left = entries.values - entries.inner(after.U * after.s, after.V)
@@ -59,13 +60,13 @@ def _gauss_newton(problem: Problem, start: Factors | None, watch: Watch) -> Fact
             fell = loss - lower > _LOST * loss
             point, residual, loss = after, left, lower
             # Nielsen's rule: by the share of the predicted fall that came true.
-            damping *= max(0.1, 1 - (2 * gain - 1) ** 3)
+            share *= max(0.1, 1 - (2 * gain - 1) ** 3)
             growth = 2.0
             size = entries.size(residual) / entries.norm
             if watch("gauss-newton", point.factors, residual=size, change=change) or not fell:
                 break
         else:
-            damping, growth = damping * growth, 2 * growth
+            share, growth = share * growth, 2 * growth
             if growth > 1e6:
                 break
     watch.reason = watch.reason or "stagnated"
@@ -80,18 +81,22 @@ def _direction(
     tangent: Tangent, s: Host, residual: Host, ridge: float, damping: float, tol: float
 ) -> tuple[Host, float]:
     """Return the damped step, and by how much the linear model says the loss falls."""
-    # The sum of the singular values has the gradient U V^T, and bends only off the core.
-    off = damping + ridge / np.maximum(s, 1e-300)
+    # A weak component may move little before the tangent space bends away from it.
+    scaled = np.sqrt(damping) * s[0] / np.maximum(s, 1e-12 * s[0])
+    core, off = np.outer(scaled, scaled), np.sqrt(damping) * scaled
     weight = np.empty(tangent.size)
     A, C, B = tangent.parts(weight)
-    A[...], C[...], B[...] = damping, off, off
+    A[...], C[...], B[...] = core, off, off
+    plain = weight.copy()
+    # The sum of the singular values has the gradient U V^T, and bends only off the core.
+    off = off + ridge / np.maximum(s, 1e-300)
+    C[...], B[...] = off, off
     gradient = tangent.adjoint(residual)
     tangent.parts(gradient)[0][...] -= ridge * np.eye(tangent.rank)
 
     def apply(x: Host) -> Host:
         return tangent.normal(x) + weight * x
 
-    core = np.full((tangent.rank, tangent.rank), damping)
     x, _ = conjugate_gradients(
         apply,
         gradient,
@@ -102,4 +107,4 @@ def _direction(
         steps=_CG_STEPS,
     )
     x = tangent.cleaned(x)
-    return x, float(2 * gradient @ x - x @ (apply(x) - damping * x))
+    return x, float(2 * gradient @ x - x @ (apply(x) - plain * x))
