@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from lowapprox.regression.folding import fold
 from lowapprox.regression.outcome import Check, Outcome
 from lowapprox.regression.spread import Spread
 from lowapprox.regression.system import Host, System, blocks
-from lowapprox.regression.triangle import BackwardError, Triangle, lapack, triangle_of
+from lowapprox.regression.triangle import BackwardError, Triangle, triangle_of
 
 __all__ = ["direct"]
 
 _GROUPS = 16  # ranges of rows with triangles of their own
-_NARROW = 400  # columns, up to which LAPACK is fastest with panels of 16 and a triangle on top
-_PANEL = 16
+_TILE_ROWS = 800  # at least: a tile stays in the cache, and takes longer than the call for it
 
 
 def direct(system: System, rcond: float, b_norms: Host, target: float) -> Outcome:
@@ -56,45 +56,28 @@ def factored(system: System) -> Host:
     system.passes += 1
     n, d = system.shape
     width = d + system.b.shape[1]
-    rows = max(4 * width, 512)
+    if n < width:
+        return triangle_of(_tile(system, 0, n))
+    rows = max(width, _TILE_ROWS)
     bounds = blocks(n, min(_GROUPS, max(1, n // (24 * width))), rows)
     triangles: list[Any] = [None] * (len(bounds) - 1)
 
-    fold = _fold_in_place if width <= _NARROW and n >= width else _fold
-
     def work(i: int) -> None:
-        found = np.zeros((0, width), system.dtype)
+        R: Host = np.zeros((width, width), system.dtype, order="F")
         for start in range(bounds[i], bounds[i + 1], rows):
-            stop = min(start + rows, bounds[i + 1])
-            found = fold(found, system, start, stop)
-        triangles[i] = found
+            fold(R, _tile(system, start, min(start + rows, bounds[i + 1])))
+        triangles[i] = R
 
     system.run(work, len(triangles))
-    return triangles[0] if len(triangles) == 1 else triangle_of(np.concatenate(triangles))
+    for R in triangles[1:]:
+        fold(triangles[0], R, width)
+    return np.triu(triangles[0])
 
 
-def _fold(found: Host, system: System, start: int, stop: int) -> Host:
-    """Return the triangle of the rows so far and of a tile."""
-    top = found.shape[0]
-    M = np.empty((top + stop - start, found.shape[1]), system.dtype, order="F")
-    M[:top] = found
-    _write_tile(M[top:], system, start, stop)
-    return triangle_of(M)
-
-
-def _fold_in_place(found: Host, system: System, start: int, stop: int) -> Host:
-    """Do the same without touching the zeros below the triangle, which pays for few columns."""
-    width = found.shape[1]
-    if found.shape[0] == 0:
-        found = np.zeros((width, width), system.dtype, order="F")
-    M = np.empty((stop - start, width), system.dtype, order="F")
-    _write_tile(M, system, start, stop)
-    tpqrt = lapack("tpqrt", M)
-    R: Host = tpqrt(0, min(_PANEL, width), found, M, overwrite_a=True, overwrite_b=True)[0]
-    return R
-
-
-def _write_tile(M: Host, system: System, start: int, stop: int) -> None:
-    d = system.shape[1]
+def _tile(system: System, start: int, stop: int) -> Host:
+    """Return rows of ``[A, b]`` by columns, which may be written to."""
+    d, k = system.shape[1], system.b.shape[1]
+    M: Host = np.empty((stop - start, d + k), system.dtype, order="F")
     M[:, :d] = system.tile(start, stop)
     M[:, d:] = system.tile_b(start, stop)
+    return M

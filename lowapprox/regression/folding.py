@@ -1,0 +1,66 @@
+"""Rows folded into a triangle by LAPACK, without the interpreter's lock.
+
+SciPy's wrappers hold the lock, so that threads wait for one another. The routines themselves are
+exported by `scipy.linalg.cython_lapack`, and ctypes calls them without it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from lowapprox.regression.system import Host
+
+__all__ = ["fold"]
+
+_NARROW = 400  # columns, up to which narrow panels are fastest
+
+
+def fold(R: Host, M: Host, triangular: int = 0) -> None:
+    """Replace the triangle R of some rows by that of the rows and M, in place.
+
+    Parameters
+    ----------
+    R : numpy.ndarray, shape (w, w)
+        Upper triangular and Fortran-ordered, in double precision; what is below the diagonal is
+        not touched.
+    M : numpy.ndarray, shape (r, w)
+        Fortran-ordered, of the same dtype. Overwritten.
+    triangular : int, default 0
+        So many of the last rows of M are the first of a triangle, and zero below its diagonal.
+    """
+    import ctypes
+
+    rows, width = M.shape
+    if M.size == 0:
+        return
+    panel = min(16 if width <= _NARROW else 32, width)
+    T, work = np.empty((2, panel * width), M.dtype)
+    sizes = [ctypes.c_int(i) for i in (rows, width, triangular, panel, width, rows, panel, 0)]
+    m, n, l, nb, ldr, ldm, ldt, info = map(ctypes.byref, sizes)
+    R_, M_, T_, work_ = (x.ctypes.data for x in (R, M, T, work))
+    _routine({"d": "dtpqrt", "D": "ztpqrt"}[M.dtype.char])(
+        m, n, l, nb, R_, ldr, M_, ldm, T_, ldt, work_, info
+    )
+    assert sizes[-1].value == 0, sizes[-1].value
+
+
+@lru_cache
+def _routine(name: str) -> Any:
+    """Return a routine of LAPACK, all of whose arguments are pointers."""
+    import ctypes
+
+    from scipy.linalg import cython_lapack
+
+    capsule = cython_lapack.__pyx_capi__[name]
+    arguments = [ctypes.py_object]
+    signature = ctypes.PYFUNCTYPE(ctypes.c_char_p, *arguments)(
+        ("PyCapsule_GetName", ctypes.pythonapi)
+    )(capsule)
+    pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, *arguments, ctypes.c_char_p)(
+        ("PyCapsule_GetPointer", ctypes.pythonapi)
+    )
+    count = signature.count(b",") + 1
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * count)(pointer(capsule, signature))
