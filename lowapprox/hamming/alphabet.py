@@ -1,7 +1,8 @@
 """Codes of letters: which text letters agree with which pattern letters.
 
 Only the letters of the pattern get codes; a text letter that the pattern does not have is "other",
-and so costs nothing, whatever the size of the text's alphabet. The text is never sorted.
+and so costs nothing, whatever the size of the text's alphabet. The text is never sorted. Letters of
+one byte are codes as they stand.
 """
 
 from __future__ import annotations
@@ -63,10 +64,12 @@ class Alphabet:
     Attributes
     ----------
     kinds : int
-        Number of distinct pattern letters.
+        Pattern letters lie below: their number, or 256 where letters are bytes as they stand.
     codes : int
         Number of text codes of real letters. Two more follow: `other`, which agrees with no
         pattern letter, and `wild`, which agrees with every one.
+    plain : bool
+        Text letters are bytes, and codes as they stand.
     agree : ndarray of bool, shape (kinds, codes), or None
         Whether a pattern letter agrees with a text code; None where they agree if they are equal.
     wild_in_text : bool
@@ -80,6 +83,7 @@ class Alphabet:
     agree: Array | None
     wild_in_text: bool
     dtype: Any
+    plain: bool
     _text: Letters  # none: only their kind, and their name for messages
     _found: dict[Any, int]  # letter: code
     _encoders: dict[Any, _Table | _Search | _Dictionary]  # for each width of letters met so far
@@ -96,6 +100,9 @@ class Alphabet:
 
     def encode(self, raw: Any, out: Array, *, compiled: bool) -> None:
         """Write the codes of text letters; `compiled` allows numba."""
+        if self.plain:
+            out[...] = raw
+            return
         unit = raw.dtype if isinstance(raw, np.ndarray) else None
         encoder = self._encoders.get(unit)
         if encoder is None:
@@ -152,6 +159,12 @@ def encode_pattern(
     """
     text, pattern = same_family(text, pattern)
     family = text.family
+    if wildcard is None and classes is None and not (padded or mixed):
+        plain = _as_bytes(text, pattern)
+        if plain is not None:
+            kind = Letters((), family, text.name)
+            alphabet = Alphabet(256, 256, None, False, np.dtype(np.uint8), True, kind, {}, {})
+            return text, Pattern(np.arange(plain.size), plain, plain.size), alphabet
     letters, inverse = _distinct(pattern)
     wild = None if wildcard is None else as_one_letter(wildcard, family, "wildcard")
     real = None if wildcard is None else np.array([not _same(x, wild) for x in letters], dtype=bool)
@@ -172,8 +185,18 @@ def encode_pattern(
     if wildcard is not None:
         codes[wild] = other + 1
     dtype, kind = np.min_scalar_type(spare), Letters((), family, text.name)
-    alphabet = Alphabet(len(letters), other, agree, in_text, dtype, kind, codes, {})
+    alphabet = Alphabet(len(letters), other, agree, in_text, dtype, False, kind, codes, {})
     return text, Pattern(positions, inverse, len(pattern)), alphabet
+
+
+def _as_bytes(text: Letters, pattern: Letters) -> Array | None:
+    """Return the letters of the pattern if those of both sides are bytes."""
+    if text.family not in ("text", "integer") or text.raw(0, 0).dtype != np.uint8:
+        return None
+    letters = pattern.raw(0, len(pattern))
+    if letters.dtype != np.uint8 and letters.size and not 0 <= letters.min() <= letters.max() < 256:
+        return None
+    return letters.astype(np.int64)
 
 
 def _same(letter: Any, wild: Any) -> bool:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from operator import itemgetter
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from lowapprox._core.checks import checked_int
 from lowapprox._core.results import run_info
+from lowapprox._core.threads import kernel_threads, run_blocks
 from lowapprox._core.typing import Array
 from lowapprox.hamming.alphabet import Pattern
-from lowapprox.hamming.counting import Counter, blocks, count
-from lowapprox.hamming.plan import frequencies, names, predicted_time, prepare
+from lowapprox.hamming.counting import block_shifts, blocks, count_range
+from lowapprox.hamming.plan import frequencies, is_tiny, names, predicted_time, prepare
 from lowapprox.hamming.problem import Problem, narrowest, pose
 from lowapprox.hamming.result import Matches
+from lowapprox.hamming.sieve import Sieve, sieve_time
 from lowapprox.hamming.verify import Verifier, verify_time
 
 __all__ = ["hamming_matches"]
 
-Found = tuple[Array, Array]
-_PROBE = 2048  # shifts that tell whether the filter is worth its time in a block
+Piece: TypeAlias = tuple[int, int]  # of the shifts: start and stop
+Found: TypeAlias = tuple[int, Array, Array]  # start, places behind it, their distances
+
+_BLOCK = 1 << 21  # shifts: a thread takes as long to wake as the sieve for half of them
+_SAMPLE = (4, 1024)  # pieces of the text, and letters in each
 
 
 def hamming_matches(
@@ -65,8 +71,8 @@ def hamming_matches(
     -----
     Part of the pattern is counted at every shift, just enough of it that few shifts of a random
     text are left within k; those are compared letter by letter until the (k + 1)-th mismatch. In
-    a block of text where many shifts are left (a periodic text) the rest of the pattern is
-    counted at all of them, so that no text costs much more than `hamming_distances`. On random
+    a piece of text where many shifts are left (a periodic text) the whole pattern is counted at
+    all of them, so that no text costs much more than `hamming_distances`. On random
     text the cost is O(n (k + log m)) letter comparisons, 512 at a time. The best bound known is
     O(n + n k / sqrt(m)) [1]_.
 
@@ -84,123 +90,145 @@ def hamming_matches(
     """
     k, started = checked_int(k, "k", 0), perf_counter()
     problem = pose(text, pattern, mode=mode, wildcard=wildcard, classes=classes)
-    search = _planned(problem, k)
-    found = blocks(search.find, problem.shifts, problem.pattern.span, compiled=search.compiled)
-    places = [np.empty(0, np.int64), *(places for places, _ in found)]
-    distances = [np.empty(0, narrowest(problem.pattern.span)), *(d for _, d in found)]
-    part = search.filter or search
-    info = run_info(started, names(part.counters), everywhere=_size(part.counters))
-    shifts = np.concatenate(places) - problem.text.lead
-    return Matches(shifts, np.concatenate(distances), info)
+    sieve = None if is_tiny(problem) else _Sieved.planned(problem, k)
+    used: list[str] = []
+    found: list[Found] = []
+    everywhere, todo = problem.pattern.size, [(0, problem.shifts)]
+    if sieve is not None:
+        used, everywhere = ["sieve"], sieve.sieve.part.size
+        found, todo = sieve.search()
+    if todo:
+        counted, names = _counted(problem, k, todo)
+        used, found = [*used, names], sorted(found + counted, key=itemgetter(0))
+    info = run_info(started, " + ".join(used), everywhere=everywhere)
+    places = np.concatenate([np.empty(0, np.int64), *(start + p for start, p, _ in found)])
+    none = np.empty(0, narrowest(problem.pattern.span))
+    distances = np.concatenate([none, *(d for _, _, d in found)], dtype=none.dtype)
+    return Matches(places - problem.text.lead, distances, info)
 
 
-def _size(counters: Sequence[Counter]) -> int:
-    """Return how many positions are counted."""
-    return sum(counter.pattern.size for counter in counters)
-
-
-def _planned(problem: Problem, k: int) -> _Search:
-    pattern = problem.pattern
+def _counted(problem: Problem, k: int, pieces: Sequence[Piece]) -> tuple[list[Found], str]:
+    """Count every shift of some pieces; return those within k, and the methods that counted."""
     counters, compiled = prepare(problem)
-    if compiled and pattern.size:
-        often = frequencies(problem)[pattern.letters]
-        size = _filter_size(problem, k, often)
-        if size < pattern.size:
-            # The letters that are rare in the text tell most.
-            mask = np.zeros(pattern.size, dtype=bool)
-            mask[np.argsort(often, kind="stable")[:size]] = True
-            return _Search(problem, k, counters, compiled, _Filter.prepare(problem, k, mask))
-    return _Search(problem, k, counters, compiled)
+    dtype, longest = narrowest(problem.pattern.span), block_shifts(problem.pattern.span)
+    cuts = [
+        (i, min(i + longest, stop)) for start, stop in pieces for i in range(start, stop, longest)
+    ]
+    found: list[Any] = [None] * len(cuts)
+
+    def work(cut: int) -> None:
+        start, stop = cuts[cut]
+        distances = np.empty(stop - start, dtype=dtype)
+        count_range(problem.text, counters, start, distances, compiled=compiled)
+        places = _true_places(distances <= k) if compiled else np.flatnonzero(distances <= k)
+        found[cut] = start, places, distances[places]
+
+    if compiled:
+        run_blocks(work, len(cuts))
+    else:
+        for cut in range(len(cuts)):
+            work(cut)
+    return found, names(counters)
+
+
+def _true_places(mask: Array) -> Array:
+    """Return what `numpy.flatnonzero` does, in a tenth of its time where few places are true."""
+    from lowapprox.hamming.kernels_sieve import true_places
+
+    places = np.empty(np.count_nonzero(mask), dtype=np.int64)
+    if places.size:
+        true_places(mask.view(np.uint8), places)
+    return places
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Filter:
-    """Part of the pattern, and what looks at the rest of it at single shifts.
+class _Sieved:
+    """A sieve, and what looks at the shifts that it leaves.
 
     Attributes
     ----------
-    part : Pattern
-    counters : sequence of Counter
-        They count the part.
+    problem : Problem
+    k : int
+    sieve : Sieve
     verifier : Verifier
-        For the rest.
-    worth : float
+    share : float
         The largest share of the shifts at which looking takes less time than counting everywhere.
     """
 
-    part: Pattern
-    counters: Sequence[Counter]
-    verifier: Verifier
-    worth: float
-
-    @classmethod
-    def prepare(cls, problem: Problem, k: int, mask: Array) -> _Filter:
-        """Prepare a filter of the positions in a mask."""
-        part, rest = problem.pattern.take(mask), problem.pattern.take(~mask)
-        counters, _ = prepare(replace(problem, pattern=part))
-        look = float(verify_time(_compared(rest.size, k)))
-        verifier = Verifier(rest, problem.text.alphabet)
-        return cls(part, counters, verifier, predicted_time(problem) / look)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Search:
-    """The pattern, counted at every shift unless a filter leaves few of them."""
-
     problem: Problem
     k: int
-    counters: Sequence[Counter]
-    compiled: bool
-    filter: _Filter | None = None
+    sieve: Sieve
+    verifier: Verifier
+    share: float
 
-    def find(self, start: int, stop: int) -> Found:
-        """Return the shifts within k, and their distances."""
+    @classmethod
+    def planned(cls, problem: Problem, k: int) -> _Sieved | None:
+        """Choose the part to sieve by, if there is one that pays."""
+        size = problem.pattern.size
+        if k >= size:
+            return None
+        everywhere = predicted_time(problem, size)
+        # Where many are left, the text is not random: they have few mismatches.
+        share = everywhere / float(verify_time(size))
+        if problem.shifts <= _BLOCK:
+            share /= kernel_threads()  # counting everywhere is done by all of them
+        look = float(verify_time(min(size, 2 * k + 64)))  # until there are too many mismatches
+        part = _part(problem, k, look, everywhere)
+        if part is None:
+            return None
+        alphabet = problem.text.alphabet
+        verifier = Verifier(problem.pattern, alphabet)
+        return cls(problem, k, Sieve(part, alphabet, k), verifier, share)
+
+    def search(self) -> tuple[list[Found], list[Piece]]:
+        """Return the shifts within k, and the pieces where it is better to count every shift."""
+        found: list[Found] = []
+        todo: list[Piece] = []
         span = self.problem.pattern.span
-        codes = self.problem.text.codes(start, stop + max(span, 1) - 1, compiled=self.compiled)
-        found = np.empty(stop - start, dtype=narrowest(span))
-        if self.filter is None or not self._promising(codes, found):
-            places = self._within(codes, self.counters, found)
-            return places + start, found[places]
-        places = self._within(codes, self.filter.counters, found)
-        if places.size > self.filter.worth * found.size:
-            places = self._within(codes, self.counters, found)
-            return places + start, found[places]
-        distances = found[places]
-        distances += self.filter.verifier.count(codes, places, self.k).astype(found.dtype)
-        right = distances <= self.k
-        return places[right] + start, distances[right]
+        again = block_shifts(span)
 
-    def _promising(self, codes: Array, found: Array) -> bool:
-        """Tell by a few shifts in the middle whether the filter leaves few."""
-        if self.filter is None or found.size <= 4 * _PROBE:
-            return self.filter is not None
-        middle, last = found.size // 2, self.filter.part.span - 1
-        few = found[:_PROBE]
-        places = self._within(codes[middle : middle + _PROBE + last], self.filter.counters, few)
-        return bool(places.size <= self.filter.worth * _PROBE)
+        def work(start: int, stop: int) -> None:
+            codes, place = self.problem.text.codes(start, stop + span - 1), start
+            while place < stop:
+                here = codes[place - start :]
+                left, seen = self.sieve.left(here, stop - place, self.share)
+                distances = self.verifier.count(here, left, self.k)
+                right = distances <= self.k
+                found.append((place, left[right], distances[right]))
+                place += seen
+                if place < stop:
+                    todo.append((place, min(place + again, stop)))
+                    place += again
 
-    def _within(self, codes: Array, counters: Sequence[Counter], found: Array) -> Array:
-        """Write the distances of all shifts in the codes; return the shifts within k."""
-        count(codes, counters, found)
-        return np.flatnonzero(found <= self.k)
+        blocks(work, self.problem.shifts, span, smallest=_BLOCK)
+        return sorted(found, key=itemgetter(0)), todo
 
 
-def _compared(left: Any, k: int) -> Any:
-    """Return how many of the letters left are compared until there are too many mismatches."""
-    return np.minimum(left, 2 * k + 64)
+def _part(problem: Problem, k: int, look: float, everywhere: float) -> Pattern | None:
+    """Return the positions to count before looking at single shifts; None if it does not pay.
 
-
-def _filter_size(problem: Problem, k: int, often: Array) -> int:
-    """Return how many positions to count at every shift before looking at single ones.
-
-    The least predicted time, if the letters of the text were drawn independently.
+    The letters that are rare in the text tell most. The number of positions has the least
+    predicted time, if the letters of the text were drawn independently.
     """
-    miss = np.cumsum(1.0 - np.sort(often))
-    sizes = np.unique(np.geomspace(1, often.size, 64).astype(np.int64))
-    left = _chernoff(sizes, k, miss[sizes - 1] / sizes)
-    left[-1] = 0.0
-    times = [predicted_time(problem, size) for size in sizes.tolist()]
-    return int(sizes[np.argmin(times + left * verify_time(_compared(often.size - sizes, k)))])
+    pattern = problem.pattern
+    often = frequencies(problem, _SAMPLE)
+    rank = np.empty(often.size, dtype=np.min_scalar_type(often.size))
+    rank[np.argsort(often, kind="stable")] = np.arange(often.size)
+    order = np.argsort(rank[pattern.letters], kind="stable")
+    letters = pattern.letters[order]
+    sizes: list[int] = []
+    groups = 1
+    while sizes[-1:] != [pattern.size]:
+        sizes.append(min(16 * groups, pattern.size))
+        groups += 1 + groups // 8
+    last = np.array(sizes) - 1
+    left = _chernoff(last + 1, k, np.cumsum(1.0 - often[letters])[last] / (last + 1))
+    kinds = np.cumsum(np.diff(letters, prepend=-1) != 0)[last]
+    times = sieve_time(kinds, last + 1, problem) + left * look
+    best = int(np.argmin(times))
+    if times[best] >= everywhere:
+        return None
+    return pattern.take(np.sort(order[: sizes[best]]))
 
 
 def _chernoff(sizes: Array, k: int, rate: Array) -> Array:

@@ -33,10 +33,10 @@ class Counter(Protocol):
         """
 
 
-def block_shifts(span: int) -> int:
+def block_shifts(span: int, smallest: int = _SMALLEST_BLOCK) -> int:
     """Return the number of shifts of a block: its codes stay in cache, the overlap stays small."""
     # Of smaller ones, the threads spend as much time on handing over the interpreter's lock.
-    return max(_SMALLEST_BLOCK, 1 << (4 * span - 1).bit_length() if span else 0)
+    return max(smallest, 1 << (4 * span - 1).bit_length() if span else 0)
 
 
 def count(codes: Array, counters: Sequence[Counter], out: Array) -> None:
@@ -80,13 +80,18 @@ def count_into(text: CodedText, counters: Sequence[Counter], out: Array) -> None
 
 
 def blocks(
-    work: Callable[[int, int], R], shifts: int, span: int, *, compiled: bool = True
+    work: Callable[[int, int], R],
+    shifts: int,
+    span: int,
+    *,
+    smallest: int = _SMALLEST_BLOCK,
+    compiled: bool = True,
 ) -> list[R]:
     """Return ``work(start, stop)`` of all blocks of shifts, in order; in parallel if compiled.
 
     The blocks are of one size and, if there are many, even in number: two threads get as much.
     """
-    count = -(-shifts // block_shifts(span))
+    count = -(-shifts // block_shifts(span, smallest))
     size = -(-shifts // max(count + (count > 1 and count % 2), 1))
     starts = range(0, shifts, max(size, 1))
     if not compiled:

@@ -104,16 +104,19 @@ def predicted_time(problem: Problem, size: int | None = None) -> float:
     """Return the nanoseconds for each shift, in one thread, to count `size` of the positions."""
     if size is None:
         return _best_split(problem).nanoseconds
-    kinds = problem.text.alphabet.kinds
+    kinds = int(np.count_nonzero(np.bincount(problem.pattern.letters)))
     times = _bits(kinds, size, problem), _fft(kinds, problem), _byte(size, problem)
     return _ENCODE + min(times)
 
 
-def frequencies(problem: Problem) -> Array:
-    """Return the share of text places that agree with each pattern letter, from a sample."""
+def frequencies(problem: Problem, sample: tuple[int, int] = _SAMPLE) -> Array:
+    """Return the share of text places that agree with each pattern letter, from a sample.
+
+    It is made of so many pieces of so many letters.
+    """
     text, alphabet = problem.text, problem.text.alphabet
     places = problem.shifts + problem.pattern.span - 1
-    pieces, size = _SAMPLE
+    pieces, size = sample
     size = min(size, places)
     starts = np.linspace(0, places - size, min(pieces, -(-places // size))).astype(np.int64)
     codes = np.concatenate([text.codes(s, s + size, compiled=False) for s in starts.tolist()])

@@ -33,11 +33,16 @@ class CodedText:
     cyclic: bool = False
 
     def codes(self, start: int, stop: int, *, compiled: bool = True) -> Array:
-        """Return the codes of places `start` to `stop`, counted from the first one in front."""
+        """Return the codes of places `start` to `stop`, counted from the first one in front.
+
+        They may be the letters themselves, so nothing may be written there.
+        """
         n = len(self.letters)
         if self.cyclic and stop - start > n:
             whole = self.codes(0, n, compiled=compiled)
             return whole[np.arange(start, stop) % n]
+        if self.alphabet.plain and self.lead <= start and stop <= n + self.lead:
+            return _writeable(self.letters.raw(start - self.lead, stop - self.lead))
         out = np.empty(stop - start, dtype=self.alphabet.dtype)
         place = start - self.lead
         stop -= self.lead
@@ -88,3 +93,19 @@ def shifts_of(mode: str, n: int, m: int) -> tuple[int, int]:
     if mode == "full" and m > 0:
         return n + m - 1, m - 1
     return max(n - m + 1, 0), 0
+
+
+def _writeable(letters: Array) -> Array:
+    """Return a view that may be written to: kernels are compiled apart for arrays that may not."""
+    return letters if letters.flags.writeable else np.asarray(_Memory(letters))
+
+
+class _Memory:
+    """Memory of an array, which it keeps alive."""
+
+    __slots__ = ("__array_interface__", "_owner")
+
+    def __init__(self, owner: Array) -> None:
+        interface = owner.__array_interface__
+        self.__array_interface__ = interface | {"data": (interface["data"][0], False)}
+        self._owner = owner

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import pickle
 from typing import Any
 
@@ -20,6 +19,7 @@ from lowapprox.hamming import (
     hamming_matches,
     hamming_search,
     plan,
+    sieve,
 )
 
 MODES = st.sampled_from(["valid", "full", "cyclic"])
@@ -68,12 +68,41 @@ def test_within(case: tuple[np.ndarray, np.ndarray], k: int, mode: str) -> None:
         check(*case, k, mode=mode)
         patch.setattr(plan, "_TINY", 0)
         check(*case, k, mode=mode)
-        # Every way on after the filter, whatever the time they are predicted to take.
-        patch.setattr(bounded, "_filter_size", lambda problem, k, often: -(-often.size // 2))
-        for look, probe in itertools.product((1e-9, 1e9), (1, 1000)):
-            patch.setattr(bounded, "verify_time", lambda letters, look=look: look)
-            patch.setattr(bounded, "_PROBE", probe)
-            check(*case, k, mode=mode)
+        # A sieve, whatever it costs; then pieces where it leaves too many, in small blocks.
+        patch.setattr(bounded, "sieve_time", lambda kinds, sizes, problem: 1e-9 * sizes)
+        patch.setattr(bounded, "predicted_time", lambda problem, size: 1e9)
+        check(*case, k, mode=mode)
+        patch.setattr(bounded, "predicted_time", lambda problem, size: 1e-6)
+        patch.setattr(bounded, "verify_time", lambda letters: 1e-9)
+        check(*case, k, mode=mode)
+
+
+@given(st.data())
+def test_pieces(data: Any) -> None:
+    """Where the sieve leaves too many shifts, every shift of the next piece is counted."""
+    gen = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    n, m = data.draw(st.integers(2000, 12_000)), data.draw(st.integers(20, 90))
+    text, pattern = gen.integers(0, 4, n), gen.integers(0, 4, m)
+    for _ in range(data.draw(st.integers(0, 3))):  # near places, one after the other
+        start, stop = np.sort(gen.integers(0, n, 2))
+        text[start:stop] = np.resize(pattern, stop - start)
+        pattern = np.resize(pattern[: data.draw(st.integers(1, 9))], m)
+    piece = data.draw(st.integers(100, 5000))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "_TINY", 0)
+        patch.setattr(bounded, "_BLOCK", data.draw(st.integers(100, 20_000)))
+        patch.setattr(bounded, "block_shifts", lambda span: piece)
+        patch.setattr(sieve, "_SPARE", data.draw(st.integers(0, 20)))
+        check(text, pattern, data.draw(st.integers(0, m // 4)))
+
+
+def test_methods(gen: np.random.Generator) -> None:
+    text = gen.integers(0, 4, 100_000).astype(np.uint8)
+    assert hamming_matches(text, text[:40], 4).info["method"] == "sieve"
+    text[30_000:60_000] = 0
+    found = check(text, text[40_000:40_040], 4)
+    assert found.info["method"].startswith("sieve + ")
+    assert found.info["everywhere"] < 40
 
 
 @given(texts(), st.integers(1, 20), MODES, st.booleans())

@@ -1,0 +1,88 @@
+"""A sieve: which shifts are within k, judged by a part of the pattern."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lowapprox._core.typing import Array
+from lowapprox.hamming.alphabet import Alphabet, Pattern
+from lowapprox.hamming.problem import Problem
+
+__all__ = ["Sieve", "sieve_time"]
+
+_BLOCK = 1 << 14  # shifts whose bitmaps are kept at a time, at least
+_SPARE = 512  # shifts that may be left in any part of the text, however small
+
+# Nanoseconds of one thread for each shift, as in `plan`.
+_MARK = 0.013  # to find a code of one byte in the text
+_GROUP = 0.022  # to add sixteen positions
+_ONCE = 0.02
+
+
+class Sieve:
+    """Count a part of the pattern at every shift until too many mismatches are found.
+
+    Parameters
+    ----------
+    part : Pattern
+        The positions to count, not none.
+    alphabet : Alphabet
+    k : int
+        At least 0.
+    """
+
+    __slots__ = ("_bounds", "_first", "_loads", "_needed", "_shape", "_values", "part")
+
+    def __init__(self, part: Pattern, alphabet: Alphabet, k: int) -> None:
+        from lowapprox.hamming.kernels_sieve import GROUP
+
+        self.part = part
+        letters, bitmap = np.unique(part.letters, return_inverse=True)
+        codes = [alphabet.codes_of(letter) for letter in letters.tolist()]
+        self._values = np.concatenate(codes).astype(alphabet.dtype)
+        self._bounds = np.cumsum([0, *map(len, codes)])
+        self._first = int(part.positions[0])
+        places, size = part.positions - self._first, part.size
+        span = int(places[-1]) + 1
+        block = max(_BLOCK, 1 << span.bit_length())
+        self._shape = letters.size + 1, (block + span) // 64 + 2
+        # The last group is filled up with the first bitmap, which is zero.
+        self._loads = np.zeros((-(-size // GROUP) * GROUP, 2), dtype=np.int64)
+        self._loads[:size, 0] = (1 + bitmap) * self._shape[1] + (places >> 6)
+        self._loads[:size, 1] = places & 63
+        counted = np.minimum(np.arange(GROUP, size + GROUP, GROUP), size)
+        self._needed = np.maximum(counted - k, 0)
+
+    def left(self, codes: Array, shifts: int, share: float) -> tuple[Array, int]:
+        """Return the shifts that are left, and how many were looked at.
+
+        It stops where more than a share of them are left. The call releases the interpreter's
+        lock.
+        """
+        from lowapprox.hamming.kernels_sieve import COLUMN, sieve
+
+        bits = max(self.part.size.bit_length() - 4, 0)
+        found = np.empty(int(min(share, 1.0) * shifts) + _SPARE + 2 * COLUMN, dtype=np.int64)
+        count, seen = sieve(
+            codes[self._first :],
+            shifts,
+            self._values,
+            self._bounds,
+            self._loads,
+            self._needed,
+            int(self.part.positions[-1]) - self._first,
+            share,
+            _SPARE,
+            np.zeros(self._shape, dtype=np.uint64),
+            np.empty(8 * (bits + 1), dtype=np.uint64),
+            found,
+        )
+        return found[:count], seen
+
+
+def sieve_time(kinds: Array, sizes: Array, problem: Problem) -> Array:
+    """Return the nanoseconds of one thread for each shift, for parts of so many letters."""
+    alphabet = problem.text.alphabet
+    codes = 1 if alphabet.agree is None else alphabet.agree.sum() / alphabet.kinds
+    mark = _MARK * alphabet.dtype.itemsize * codes
+    return _ONCE + mark * kinds + _GROUP * np.ceil(sizes / 16)
