@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -28,7 +29,8 @@ Piece: TypeAlias = tuple[int, int]  # of the shifts: start and stop
 Found: TypeAlias = tuple[int, Array, Array]  # start, places behind it, their distances
 
 _BLOCK = 1 << 21  # shifts: a thread takes as long to wake as the sieve for half of them
-_SAMPLE = (4, 1024)  # pieces of the text, and letters in each
+_NONE = 1e-3  # nanoseconds
+_SAMPLE = (2, 2048)  # pieces of the text, and letters in each
 
 
 def hamming_matches(
@@ -216,25 +218,27 @@ def _part(problem: Problem, k: int, look: float, everywhere: float) -> Pattern |
     rank[np.argsort(often, kind="stable")] = np.arange(often.size)
     order = np.argsort(rank[pattern.letters], kind="stable")
     letters = pattern.letters[order]
-    sizes: list[int] = []
-    groups = 1
-    while sizes[-1:] != [pattern.size]:
-        sizes.append(min(16 * groups, pattern.size))
+    new = np.ones(pattern.size, dtype=bool)
+    np.not_equal(letters[1:], letters[:-1], out=new[1:])
+    kinds, agree = np.cumsum(new), np.cumsum(often[letters])
+    best, least, groups, left = 0, everywhere, 1, 1.0
+    while best < pattern.size and left * look > _NONE:
+        size = min(16 * groups, pattern.size)
+        left = _chernoff(size, k, 1.0 - float(agree[size - 1]) / size)
+        time = sieve_time(int(kinds[size - 1]), size, problem) + left * look
+        if time < least:
+            best, least = size, time
+        if size == pattern.size:
+            break
         groups += 1 + groups // 8
-    last = np.array(sizes) - 1
-    left = _chernoff(last + 1, k, np.cumsum(1.0 - often[letters])[last] / (last + 1))
-    kinds = np.cumsum(np.diff(letters, prepend=-1) != 0)[last]
-    times = sieve_time(kinds, last + 1, problem) + left * look
-    best = int(np.argmin(times))
-    if times[best] >= everywhere:
-        return None
-    return pattern.take(np.sort(order[: sizes[best]]))
+    return pattern.take(np.sort(order[:best])) if best else None
 
 
-def _chernoff(sizes: Array, k: int, rate: Array) -> Array:
+def _chernoff(size: int, k: int, rate: float) -> float:
     """Return a bound on the chance of at most k mismatches among independent positions."""
-    share = np.minimum(k / sizes, rate)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low = np.where(share > 0, share * np.log(share / rate), 0.0)
-        high = np.where(share < 1, (1 - share) * np.log((1 - share) / (1 - rate)), 0.0)
-    return np.where(share < rate, np.exp(-sizes * (low + high)), 1.0)
+    share = k / size
+    if share >= rate:
+        return 1.0
+    low = share * math.log(share / rate) if share else 0.0
+    high = (1.0 - share) * math.log((1.0 - share) / (1.0 - rate)) if rate < 1.0 else math.inf
+    return math.exp(-size * (low + high))

@@ -118,8 +118,9 @@ def frequencies(problem: Problem, sample: tuple[int, int] = _SAMPLE) -> Array:
     places = problem.shifts + problem.pattern.span - 1
     pieces, size = sample
     size = min(size, places)
-    starts = np.linspace(0, places - size, min(pieces, -(-places // size))).astype(np.int64)
-    codes = np.concatenate([text.codes(s, s + size, compiled=False) for s in starts.tolist()])
+    pieces = min(pieces, -(-places // size))
+    starts = [i * (places - size) // max(pieces - 1, 1) for i in range(pieces)]
+    codes = np.concatenate([text.codes(s, s + size, compiled=False) for s in starts])
     counts = np.bincount(codes, minlength=alphabet.codes + 2) / codes.size
     if alphabet.agree is not None:
         return alphabet.agreement() @ counts

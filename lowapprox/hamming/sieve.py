@@ -80,9 +80,8 @@ class Sieve:
         return found[:count], seen
 
 
-def sieve_time(kinds: Array, sizes: Array, problem: Problem) -> Array:
-    """Return the nanoseconds of one thread for each shift, for parts of so many letters."""
+def sieve_time(kinds: int, size: int, problem: Problem) -> float:
+    """Return the nanoseconds of one thread for each shift, for a part of so many letters."""
     alphabet = problem.text.alphabet
-    codes = 1 if alphabet.agree is None else alphabet.agree.sum() / alphabet.kinds
-    mark = _MARK * alphabet.dtype.itemsize * codes
-    return _ONCE + mark * kinds + _GROUP * np.ceil(sizes / 16)
+    codes = 1.0 if alphabet.agree is None else float(alphabet.agree.mean()) * alphabet.codes
+    return _ONCE + _MARK * alphabet.dtype.itemsize * codes * kinds + _GROUP * -(-size // 16)
