@@ -6,22 +6,27 @@ import importlib
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowapprox._core.checks import checked_choice, checked_int, checked_rank, checked_tol
-from lowapprox._core.errors import ConvergenceWarning
+from lowapprox._core.checks import checked_choice
+from lowapprox._core.errors import ConvergenceWarning, InputError
 from lowapprox._core.progress import Reporter
 from lowapprox._core.results import run_info
 from lowapprox._core.rng import as_generator
 from lowapprox._core.threads import blas_threads
 from lowapprox._core.typing import Array, MatrixInput
+from lowapprox.completion._request import Request, checked_request
+from lowapprox.completion.diagnosis import Diagnostics, announce, diagnose
+from lowapprox.completion.holdout import hold_out
 from lowapprox.completion.observations import Compressed, Observations
-from lowapprox.completion.problem import Factors, Method, Problem, Watch
+from lowapprox.completion.problem import Factors, HeldOut, Method, Problem, Watch
 from lowapprox.completion.reading import read
 from lowapprox.completion.result import CompletionResult
+from lowapprox.completion.sorting import row_numbers
+from lowapprox.completion.start import with_biases
 
 if TYPE_CHECKING:
     from lowapprox._core.progress import Progress
@@ -31,13 +36,21 @@ __all__ = ["METHODS", "complete", "method_named"]
 
 # Where each method is: files are read when the method is asked for.
 METHODS: Mapping[str, str] = {
+    "auto": "auto:auto",
     "als-cg": "als:als_cg",
     "als-chol": "als:als_chol",
+    "increment": "increment:increment",
     "gauss-newton": "gauss_newton:gauss_newton",
     "irls": "irls:irls",
     "scaled-gd": "scaled_gd:scaled_gd",
     "soft-impute": "soft_impute:soft_impute",
 }
+
+_MODEL_METHODS = {"auto", "als-cg", "als-chol"}  # those that know biases
+_SAFE_OVERSAMPLING = 3.0  # from which on an exact fit is taken for the truth without a check
+_SHARE, _MOST_HELD = 0.01, 100_000  # what is held out for a check
+_CONTRADICTION = 10.0  # error at the entries held out over the residual
+_ROUNDING = 1e-6  # error at the entries held out that needs no explanation
 
 
 def method_named(name: str) -> Method:
@@ -55,6 +68,7 @@ def complete(
     shape: tuple[int, int] | None = None,
     method: str = "auto",
     reg: str | float = "auto",
+    reg_scale: str = "none",
     center: bool = False,
     row_bias: bool = False,
     col_bias: bool = False,
@@ -84,15 +98,18 @@ def complete(
         Which entries of a dense `A` are observed.
     shape : tuple of int, optional
         Of the matrix that triples belong to.
-    method : {"auto", "als-cg", "als-chol", "gauss-newton", "irls", "scaled-gd", "soft-impute"}
+    method : str, default "auto"
         "als-cg" alternates between the factors with a few steps of conjugate gradients for each
-        row, at a cost linear in the rank; "als-chol" solves exactly. "gauss-newton" and "irls" are
-        of second order, for few entries and ill-conditioned matrices. ``result.history`` tells
-        what "auto" has run.
+        row, at a cost linear in the rank; "als-chol" solves exactly. "increment" adds one
+        component after the other, for ill-conditioned matrices. "gauss-newton" and "irls" are of
+        second order, for few entries. "scaled-gd" and "soft-impute" are there to compare with.
+        ``result.history`` tells what "auto" has run.
     reg : "auto" or float, default "auto"
         Minimize ``sum w (x_ij - a_ij)^2 + reg (|U|^2 + |V|^2)``, biases being columns of U and V.
-        "auto" learns the noise and the covariance of the rows of each factor from the data; it
-        vanishes for exact data.
+        "auto" learns the noise and the covariance of the rows of each factor from the data
+        (variational Bayes); it vanishes for exact data.
+    reg_scale : {"none", "count"}
+        "count" multiplies `reg` for each row by the number of its entries.
     center : bool, default False
         Subtract the mean of the observed values.
     row_bias, col_bias : bool, default False
@@ -109,9 +126,14 @@ def complete(
     max_iter : int, optional
         Number of recorded steps at most.
     tol : float, optional
-        Relative change of the product at which to stop, by default 1e-4 for noisy data.
+        Relative change of the product, and relative residual, at which to stop. By default 1e-4
+        for changes that are also small beside the residual, and for the residual of exact data
+        1e-10 in double and 3e-6 in single precision.
     validation : float or tuple (rows, columns, values), optional
-        The share of the observed entries to hold out, or entries to judge the fit by.
+        The share of the observed entries to hold out, or entries to judge the fit by. The work
+        stops when the error there has not fallen for three steps, and the best factors are
+        returned. By default a hundredth is held out, only to check exact fits to few entries;
+        0 holds out none.
     callback : callable, optional
         Called with a `Progress` record after each step; returning True stops the work.
     progress : bool, default False
@@ -159,35 +181,141 @@ def complete(
     True
     """
     begin = time.perf_counter()
+    method = checked_choice(method, "method", tuple(METHODS))
     observed = read(A, mask=mask, shape=shape, weights=weights, duplicates=duplicates)
-    k = checked_rank(5 if rank in {None, "auto"} else rank, observed.shape)
-    method = checked_choice(method, "method", ("auto", *METHODS))
+    request = checked_request(observed, rank, reg, reg_scale, max_iter, tol, validation)
+    checked_choice(loss, "loss", ("squared",))
+    if nonneg:
+        raise InputError("`nonneg` must be False: it is not there yet, got True")
     gen = as_generator(rng)
+    biases = bool(row_bias), bool(col_bias)
+    if any(biases) and method not in _MODEL_METHODS:
+        raise InputError(
+            f"`row_bias` and `col_bias` need method 'auto', 'als-cg' or 'als-chol', got {method!r}"
+        )
+    rank_given = min(5, *observed.shape) if request.rank is None else request.rank
+    found = diagnose(observed, rank_given)
+    announce(found, request.ridge)
     offset, scale, observed = _normalized(observed, center=center)
-    problem = Problem(
+    whole = Problem(
         observed=observed,
-        rank=k,
-        ridge=None if isinstance(reg, str) else float(reg) / scale,
-        tol=1e-6 if tol is None else checked_tol(tol),
-        max_iter=300 if max_iter is None else checked_int(max_iter, "max_iter", 1),
+        rank=rank_given,
+        ridge=None if request.ridge is None else request.ridge / scale,
+        tol=request.tol,
+        max_iter=request.max_iter,
         rng=gen,
-        row_bias=bool(row_bias),
-        col_bias=bool(col_bias),
+        row_bias=biases[0],
+        col_bias=biases[1],
         unit=scale**-0.5,
+        per_entry=request.per_entry,
+        residual_tol=request.residual_tol,
     )
+    problem = _with_held_out(whole, request, offset, scale)
     reporter = Reporter(callback, progress)
     watch = Watch(problem, reporter)
     with blas_threads(1):  # blocks go to the threads; pools of BLAS would be in their way
-        factors = method_named("als-cg" if method == "auto" else method)(problem, None, watch)
+        start = _start(init, whole, scale)
+        factors = method_named(method)(problem, start, watch)
     reporter.close()
-    converged = watch.reason in {"residual", "change", "held-out"}
-    if not converged:
+    verdict = _judged(problem, factors, watch)
+    if not verdict.converged:
         warnings.warn(
-            f"`complete` stopped by {watch.reason}; the result has converged=False",
+            f"`complete`: {verdict.text}; the result has converged=False",
             ConvergenceWarning,
             stacklevel=2,
         )
-    return _result(problem, factors, watch, offset, scale, converged, run_info(begin, method))
+    return _result(whole, factors, watch, offset, scale, verdict, found, run_info(begin, method))
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    converged: bool
+    reason: str
+    text: str
+
+
+def _with_held_out(whole: Problem, request: Request, offset: float, scale: float) -> Problem:
+    """Return the problem with entries to judge by, where they are asked for or needed."""
+    observed = whole.observed
+    if request.judged is not None:
+        judged = request.judged.rows
+        values = (judged.values - offset) / scale
+        held = HeldOut(row_numbers(judged), judged.indices, values)
+        return replace(whole, held_out=held)
+    share = request.share
+    if share is None:
+        share = 0.0
+        # The learned ridge does not overfit, and biases belong to noisy data.
+        exact = not whole.ridge and not whole.row_bias and not whole.col_bias
+        if exact and observed.oversampling(whole.rank) < _SAFE_OVERSAMPLING:
+            share = min(_SHARE, _MOST_HELD / observed.count)
+    if not share:
+        return whole
+    left, held = hold_out(observed, share, whole.rank + 1, whole.rng)
+    return replace(whole, observed=left, held_out=held) if held.values.size else whole
+
+
+def _start(init: Any, problem: Problem, scale: float) -> Factors | None:
+    """Return the factors to begin from; None is the start of the method."""
+    if isinstance(init, str):
+        if checked_choice(init, "init", ("spectral", "random")) == "spectral":
+            return None
+        # Small beside the values, so that the first half-step is not misled.
+        size = 0.1 * problem.rank**-0.25
+        parts = [
+            size * problem.rng.standard_normal((p, problem.rank)) for p in problem.observed.shape
+        ]
+        U, V = (part.astype(problem.observed.dtype) for part in parts)
+        return with_biases(problem, Factors(U, V))
+    biases: tuple[Any, Any] = (None, None)
+    if isinstance(init, CompletionResult):
+        root = np.sqrt(init.s)
+        U, V = init.U * root, init.V * root
+        biases = init.row_bias, init.col_bias
+    else:
+        try:
+            U, V = (np.asarray(part) for part in init)
+        except (TypeError, ValueError):
+            raise InputError(
+                "`init` must be 'spectral', 'random', a pair (U, V) or a CompletionResult, "
+                f"got {type(init).__name__}"
+            ) from None
+    m, n = problem.observed.shape
+    if U.shape != (m, problem.rank) or V.shape != (n, problem.rank):
+        raise InputError(
+            f"`init` must hold factors of shape {(m, problem.rank)} and {(n, problem.rank)}, "
+            f"got {U.shape} and {V.shape}"
+        )
+    if not (np.isfinite(U).all() and np.isfinite(V).all()):
+        raise InputError("`init` must hold finite factors, got NaN or infinity")
+    U, V = (part.astype(problem.observed.dtype) * problem.unit for part in (U, V))
+    factors = with_biases(problem, Factors(U, V))
+    for asked, bias, part, column in (
+        (problem.row_bias, biases[0], factors.U, problem.rank),
+        (problem.col_bias, biases[1], factors.V, problem.width - 1),
+    ):
+        if asked and bias is not None:
+            part[:, column] = bias / (scale * problem.unit)
+    return factors
+
+
+def _judged(problem: Problem, factors: Factors, watch: Watch) -> _Verdict:
+    """Say whether the fit is what was asked for, by the entries held out where there are any."""
+    reason = watch.reason
+    if problem.held_out is not None and problem.observed.count:
+        error = problem.held_out.error(factors)
+        gap = factors.residual(problem.observed)
+        size = float(np.sqrt(np.mean(gap.astype(np.float64) ** 2)))
+        if error > max(_CONTRADICTION * size, _ROUNDING):
+            return _Verdict(
+                False,
+                "not identified",
+                f"the error at entries held out is {error / max(size, 1e-300):.1e} times the "
+                "residual: the observed entries do not determine the matrix, or were not enough "
+                "for the method",
+            )
+    converged = reason in {"residual", "change", "held-out"}
+    return _Verdict(converged, reason, f"the work ended by {reason!r} before the tolerance was met")
 
 
 def _result(
@@ -196,11 +324,12 @@ def _result(
     watch: Watch,
     offset: float,
     scale: float,
-    converged: bool,
+    verdict: _Verdict,
+    found: Diagnostics,
     info: Mapping[str, Any],
 ) -> CompletionResult:
     """Bring the factors into the form of singular vectors, and undo the scaling."""
-    k = problem.rank
+    k = factors.rank - problem.row_bias - problem.col_bias
     Q, R = np.linalg.qr(factors.U[:, :k].astype(np.float64))
     P, T = np.linalg.qr(factors.V[:, :k].astype(np.float64))
     left, s, right = np.linalg.svd(R @ T.T)
@@ -217,9 +346,9 @@ def _result(
         row_bias=factors.U[:, k] * dtype.type(bias) if problem.row_bias else None,
         col_bias=factors.V[:, -1] * dtype.type(bias) if problem.col_bias else None,
         history=tuple(watch.history),
-        converged=converged,
-        reason=watch.reason,
-        diagnostics={"oversampling": problem.observed.oversampling(k)},
+        converged=verdict.converged,
+        reason=verdict.reason,
+        diagnostics=found,
         info=info,
     )
 
@@ -227,14 +356,14 @@ def _result(
 def _normalized(observed: Observations, *, center: bool) -> tuple[float, float, Observations]:
     """Return the mean, the scale and what is left of the values."""
     rows, columns = observed.rows, observed.columns
-    mean = (
-        float(np.average(rows.values, weights=rows.weights)) if center and observed.count else 0.0
-    )
-    shifted = rows.values - mean
-    size = float(np.sqrt(np.mean(shifted.astype(np.float64) ** 2))) if observed.count else 0.0
+    if not observed.count:
+        return 0.0, 1.0, observed
+    mean = float(np.average(rows.values.astype(float), weights=rows.weights)) if center else 0.0
+    size = float(np.sqrt(np.mean((rows.values.astype(float) - mean) ** 2)))
     scale = 4.0 ** np.round(np.log2(size) / 2) if size else 1.0  # exact, and so is its root
 
     def changed(side: Compressed) -> Compressed:
-        return replace(side, values=((side.values - mean) / scale).astype(observed.dtype))
+        dtype = side.values.dtype
+        return replace(side, values=(side.values - dtype.type(mean)) / dtype.type(scale))
 
     return mean, scale, Observations(observed.shape, changed(rows), changed(columns))

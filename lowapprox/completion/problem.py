@@ -15,6 +15,7 @@ from lowapprox.completion.observations import Host, Observations
 __all__ = ["Factors", "HeldOut", "Method", "Problem", "Record", "Watch"]
 
 _IMPROVEMENT = 1e-4  # relative fall of the error that counts
+_STILL = 1e-3  # change of the product over the residual, from which on nothing happens any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,9 @@ class Problem:
         The constant beside a column of biases.
     per_entry : bool
         Multiply the ridge of each row by the number of its entries.
+    residual_tol : float or None
+        Relative residual of exact data at which to stop, where it is another than `tol`. A change
+        then counts as small only if it is also small beside the residual.
     """
 
     observed: Observations
@@ -106,6 +110,7 @@ class Problem:
     col_bias: bool = False
     unit: float = 1.0
     per_entry: bool = False
+    residual_tol: float | None = None
 
     @property
     def width(self) -> int:
@@ -150,13 +155,13 @@ class Watch:
 
     Attributes
     ----------
-    patience : int
-        Steps without an improvement at the entries held out.
+    patience : int or None
+        Steps without an improvement at the entries held out, after which to stop; None goes on.
     """
 
     problem: Problem
     reporter: Reporter
-    patience: int = 3
+    patience: int | None = 3
     history: list[Record] = field(default_factory=list)
     best: Factors | None = None
     reason: str = ""
@@ -181,17 +186,24 @@ class Watch:
             self._since += 1
         if self._since == 0 or self.best is None:
             self.best = factors
+        least, small = problem.tol, problem.tol
+        if problem.residual_tol is not None:
+            least, small = problem.residual_tol, min(small, _STILL * residual)
         if self.reporter(len(self.history), len(self.history), residual, problem.tol):
             self.reason = "callback"
-        elif residual <= problem.tol:
+        elif residual <= least:
             self.reason = "residual"
-        elif change <= problem.tol:
+        elif change <= small:
             self.reason = "change"
-        elif held is not None and self._since >= self.patience:
+        elif held is not None and self.patience is not None and self._since >= self.patience:
             self.reason = "held-out"
         elif len(self.history) >= problem.max_iter:
             self.reason = "max_iter"
         return bool(self.reason)
+
+    def go_on(self) -> None:
+        """Forget why the last method stopped, for another one to follow."""
+        self.reason, self._since = "", 0
 
 
 class Method(Protocol):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lowapprox._core.results import Result
+from lowapprox.completion.diagnosis import Diagnostics
 from lowapprox.completion.observations import Host
 from lowapprox.completion.problem import Factors, Record
 
@@ -30,7 +31,7 @@ class CompletionResult(Result):
     converged : bool
     reason : str
         Why the work stopped.
-    diagnostics : Mapping
+    diagnostics : Diagnostics
     info : Mapping
     """
 
@@ -43,7 +44,7 @@ class CompletionResult(Result):
     history: tuple[Record, ...]
     converged: bool
     reason: str
-    diagnostics: Mapping[str, Any]
+    diagnostics: Diagnostics
     info: Mapping[str, Any]
 
     _shown: ClassVar[tuple[str, ...]] = ("U", "s", "V", "converged", "reason")

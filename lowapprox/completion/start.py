@@ -9,7 +9,7 @@ import numpy as np
 from lowapprox.completion.observations import Compressed, Host, Observations
 from lowapprox.completion.problem import Factors, Problem
 
-__all__ = ["leading_pairs", "spectral_start"]
+__all__ = ["leading_pairs", "spectral_start", "with_biases"]
 
 _POWER_STEPS = 4
 

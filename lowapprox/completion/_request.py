@@ -1,0 +1,93 @@
+"""The arguments of a completion, checked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lowapprox._core.checks import checked_choice, checked_int, checked_rank, checked_tol
+from lowapprox._core.errors import InputError, InputTypeError
+from lowapprox.completion.observations import Observations
+from lowapprox.completion.reading import read
+
+__all__ = ["Request", "checked_request"]
+
+_TOL = 1e-4
+_MAX_ITER = 1000
+_EXACT = {"d": 1e-10, "f": 3e-6}  # relative residual at which data count as exact
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for.
+
+    Attributes
+    ----------
+    rank : int or None
+        None is automatic.
+    ridge : float or None
+        In the units of the data; None is automatic.
+    tol, residual_tol : float
+    max_iter : int
+    share : float or None
+        Of entries to hold out; None leaves it open.
+    judged : Observations or None
+        Entries to judge the fit by.
+    """
+
+    rank: int | None
+    ridge: float | None
+    per_entry: bool
+    tol: float
+    residual_tol: float
+    max_iter: int
+    share: float | None
+    judged: Observations | None
+
+
+def checked_request(
+    observed: Observations,
+    rank: Any,
+    reg: Any,
+    reg_scale: Any,
+    max_iter: Any,
+    tol: Any,
+    validation: Any,
+) -> Request:
+    """Check all arguments but the matrix."""
+    share, judged = None, None
+    if isinstance(validation, tuple):
+        judged = read(validation, shape=observed.shape, name="validation")
+        if not judged.count:
+            raise InputError("`validation` must hold entries, got none")
+    elif validation is not None:
+        share = _number(validation, "validation", 0.0, 0.5)
+    goal = _TOL if tol is None else checked_tol(tol)
+    return Request(
+        rank=None if rank is None or _is_auto(rank) else checked_rank(rank, observed.shape),
+        ridge=None if _is_auto(reg) else _number(reg, "reg", 0.0, math.inf),
+        per_entry=checked_choice(reg_scale, "reg_scale", ("none", "count")) == "count",
+        tol=goal,
+        residual_tol=_EXACT[observed.dtype.char] if tol is None else goal,
+        max_iter=_MAX_ITER if max_iter is None else checked_int(max_iter, "max_iter", 1),
+        share=share,
+        judged=judged,
+    )
+
+
+def _is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == "auto"
+
+
+def _number(value: Any, name: str, low: float, high: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputTypeError(f"`{name}` must be a number or 'auto', got {value!r}") from None
+    if not low <= number <= high or np.isinf(number):
+        allowed = f"in [{low:g}, {high:g}]" if np.isfinite(high) else f"finite and at least {low:g}"
+        raise InputError(f"`{name}` must be {allowed}, got {number}")
+    return number

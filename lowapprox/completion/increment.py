@@ -1,0 +1,71 @@
+"""Rank-increment continuation: one component after the other, each from what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from lowapprox.completion.als import Alternation, gradients
+from lowapprox.completion.problem import Factors, Problem, Watch
+from lowapprox.completion.start import leading_pairs
+
+__all__ = ["extended", "fall", "increment", "stepwise"]
+
+_STEPS = 3
+_SLOW = 0.97  # fall of the residual in a sweep, from which on the next component is worth more
+
+
+def increment(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
+    """Fit ranks 1, 2, ... in turn, the next component being the leading one of the residual.
+
+    Components that are small beside others are resolved only when these have been fitted: from a
+    start with all of them they look like the noise of the missing entries.
+    """
+    return stepwise(problem, start, watch, lambda _: False)
+
+
+def stepwise(
+    problem: Problem,
+    start: Factors | None,
+    watch: Watch,
+    leave: Callable[[list[float]], bool],
+) -> Factors:
+    """Run `increment`; leave when that is said of the residuals at full rank."""
+    m, n = problem.observed.shape
+    dtype = problem.observed.dtype
+    factors = Factors(np.zeros((m, 0), dtype), np.zeros((n, 0), dtype)) if start is None else start
+    while factors.rank < problem.rank:
+        factors = extended(problem, factors, 1)
+        part = replace(problem, rank=factors.rank)
+        alternation = Alternation(part, factors)
+        solver = gradients(part, _STEPS)
+        full = factors.rank == problem.rank
+        residuals: list[float] = []
+        while True:
+            residual, change = alternation.sweep(solver)
+            factors = alternation.factors
+            change = change if full else np.nan
+            if watch("increment", factors, residual=residual, change=change):
+                return watch.best or factors
+            residuals.append(residual)
+            if not full and residual > _SLOW * min(residuals[-2:-1], default=np.inf):
+                break
+            if full and leave(residuals):
+                return factors
+    return factors
+
+
+def fall(residuals: list[float], sweeps: int) -> float:
+    """Return the factor by which the residual has fallen over the last sweeps, 0 before them."""
+    return residuals[-1] / residuals[-1 - sweeps] if len(residuals) > sweeps else 0.0
+
+
+def extended(problem: Problem, factors: Factors, count: int) -> Factors:
+    """Return factors with the leading singular pairs of the residual appended."""
+    observed = problem.observed
+    gap = factors.residual(observed) if factors.rank else observed.rows.values
+    U, s, V = leading_pairs(observed, gap, count, problem.rng, steps=8)
+    scale = np.sqrt(s / max(observed.density, np.finfo(float).tiny)).astype(U.dtype)
+    return Factors(np.hstack([factors.U, U * scale]), np.hstack([factors.V, V * scale]))
