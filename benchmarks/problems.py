@@ -159,6 +159,41 @@ def power_law_matrix(
     return scipy.sparse.load_npz(path)
 
 
+Triples = tuple[Array, Array, Array]  # rows, columns, values
+
+
+def ratings(
+    m: int = 100_000, n: int = 20_000, count: int = 10_000_000, *, seed: int = 2
+) -> tuple[Triples, Triples]:
+    """Return ratings to learn from, in random order, and two per cent as many to judge by.
+
+    Users and items have biases, a product of rank 24 with decaying singular values, and noise of
+    0.8; the stars are 0.5, 1, ..., 5, and counts follow power laws as in `power_law_matrix`.
+    """
+    path = cache_folder() / f"ratings-{m}x{n}-{count}-{seed}.npz"
+    if not path.exists():
+        rng = np.random.default_rng(seed)
+        total = count + count // 50
+        rows, cols = _power_law_places(m, n, total, rng)
+        order = rng.permutation(total)
+        rows, cols = rows[order], cols[order]
+        strength = 0.5 / np.sqrt(np.arange(1.0, 25))
+        left, right = rng.standard_normal((m, 24)) * strength, rng.standard_normal((n, 24))
+        stars = 3.4 + 0.8 * rng.standard_normal(total)
+        stars += (0.4 * rng.standard_normal(m))[rows] + (0.5 * rng.standard_normal(n))[cols]
+        for i in range(0, total, 1 << 20):
+            part = slice(i, i + (1 << 20))
+            stars[part] += np.vecdot(left[rows[part]], right[cols[part]])
+        values = np.clip(np.round(2 * stars) / 2, 0.5, 5).astype(np.float32)
+        partial = path.with_suffix(f".{os.getpid()}.npz")
+        np.savez(partial, rows=rows, cols=cols, values=values)
+        partial.replace(path)
+    with np.load(path) as data:
+        rows, cols, values = data["rows"], data["cols"], data["values"]
+    test, train = slice(0, count // 50), slice(count // 50, None)
+    return (rows[train], cols[train], values[train]), (rows[test], cols[test], values[test])
+
+
 def _power_law_places(m: int, n: int, nnz: int, rng: np.random.Generator) -> tuple[Array, Array]:
     """Return distinct places (rows, columns), in the order of the rows."""
     row_law = np.cumsum(np.arange(1.0, m + 1) ** -0.6)

@@ -23,7 +23,7 @@ from benchmarks.problems import cache_folder
 PAUSE = 0.25
 
 #: Packages that are compared with, and that the library itself does not know.
-PEERS = ("fbpca", "torch", "fuzzysearch", "regex")
+PEERS = ("fbpca", "torch", "fuzzysearch", "regex", "cmfrec", "implicit")
 
 #: A row of a table: its cells in the order of the columns.
 Row = dict[str, str]
