@@ -16,7 +16,7 @@ from lowapprox._core.results import run_info
 from lowapprox._core.threads import kernel_threads, run_blocks
 from lowapprox._core.typing import Array
 from lowapprox.hamming.alphabet import Pattern
-from lowapprox.hamming.counting import block_shifts, blocks, count_range
+from lowapprox.hamming.counting import block_shifts, blocks, count_range, even_blocks
 from lowapprox.hamming.plan import frequencies, is_tiny, names, predicted_time, prepare
 from lowapprox.hamming.problem import Problem, narrowest, pose
 from lowapprox.hamming.result import Matches
@@ -112,7 +112,8 @@ def hamming_matches(
 def _counted(problem: Problem, k: int, pieces: Sequence[Piece]) -> tuple[list[Found], str]:
     """Count every shift of some pieces; return those within k, and the methods that counted."""
     counters, compiled = prepare(problem)
-    dtype, longest = narrowest(problem.pattern.span), block_shifts(problem.pattern.span)
+    dtype = narrowest(problem.pattern.span)
+    longest = even_blocks(sum(stop - start for start, stop in pieces), problem.pattern.span)
     cuts = [
         (i, min(i + longest, stop)) for start, stop in pieces for i in range(start, stop, longest)
     ]

@@ -84,4 +84,5 @@ def sieve_time(kinds: int, size: int, problem: Problem) -> float:
     """Return the nanoseconds of one thread for each shift, for a part of so many letters."""
     alphabet = problem.text.alphabet
     codes = 1.0 if alphabet.agree is None else float(alphabet.agree.mean()) * alphabet.codes
-    return _ONCE + _MARK * alphabet.dtype.itemsize * codes * kinds + _GROUP * -(-size // 16)
+    mark = _MARK * float(alphabet.dtype.itemsize) * codes
+    return _ONCE + mark * kinds + _GROUP * -(-size // 16)
