@@ -192,13 +192,18 @@ class _BlockTransform:
             slab[self.rows, cols] = self.block_signs(b, b + 1).T * walsh * row_signs[cols]
 
     def add(self, tile: NDArray, start: int, acc: NDArray) -> None:
-        """Add the product with the rows of a tile to the rows of acc."""
-        row_signs = self.row_signs(start, start + tile.shape[0])
-        for b, rows, places in self.pieces(start, start + tile.shape[0]):
-            buffer = np.zeros((self.r, tile.shape[1]), acc.dtype)
-            buffer[places] = row_signs[rows, None] * tile[rows]
-            hadamard_transform(buffer)
-            acc[self.rows] += self.block_signs(b, b + 1).T * buffer[self.samples]
+        """Add the product with the rows of a tile to the rows of acc, all blocks side by side."""
+        stop = start + tile.shape[0]
+        first, last = start // self.r, -(-stop // self.r)
+        blocks = np.zeros((last - first, self.r, tile.shape[1]), acc.dtype)
+        inside = slice(start - first * self.r, stop - first * self.r)
+        signed = self.row_signs(start, stop)[:, None] * tile
+        blocks.reshape(-1, tile.shape[1])[inside] = signed
+        buffer = np.empty((self.r, *blocks.shape[::2]), acc.dtype)
+        buffer[self.places(first, last), np.arange(last - first)[:, None]] = blocks
+        hadamard_transform(buffer)
+        chosen = buffer[self.samples]
+        acc[self.rows] += np.einsum("bt,tbk->tk", self.block_signs(first, last), chosen)
 
     def add_compiled(self, tile: NDArray, start: int, acc: NDArray) -> None:
         """Do the same in a kernel."""

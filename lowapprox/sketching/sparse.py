@@ -15,6 +15,9 @@ from lowapprox.sketching.operators import NDArray, SketchOperator, use_kernels
 
 __all__ = ["CountSketch", "SparseSign", "add_signed"]
 
+_HASHED_ROWS = 8192  # columns of the operator whose entries are made at a time, in the cache
+_FEW_COLUMNS = 16  # which are counted one after the other: sorting the rows costs more
+
 
 class SparseSign(SketchOperator):
     """Operator with a few random signs in each column.
@@ -105,8 +108,12 @@ class SparseSign(SketchOperator):
             lanes = (0.0,) * 8  # a cache line in double precision
             add_signed_rows(tile, start, *self._kernel_key(), self._bounds(), lanes, acc)
             return
-        for rows, signs in zip(*self._targets(start, start + tile.shape[0]), strict=True):
-            add_signed(tile, rows, signs, acc)
+        step = max(_HASHED_ROWS, acc.shape[0])
+        for i in range(0, tile.shape[0], step):
+            part = tile[i : i + step]
+            targets = self._targets(start + i, start + i + part.shape[0])
+            for rows, signs in zip(*targets, strict=True):
+                add_signed(part, rows, signs, acc)
 
     def _adjoint_rows(self, Y: NDArray, i0: int, i1: int) -> NDArray:
         out = np.zeros((i1 - i0, Y.shape[1]), Y.dtype)
@@ -155,6 +162,10 @@ class SparseSign(SketchOperator):
 
 def add_signed(tile: NDArray, rows: NDArray, signs: NDArray, acc: NDArray) -> None:
     """Add the rows of a tile, with signs, to some rows of acc, in double precision."""
+    if tile.shape[1] <= _FEW_COLUMNS:
+        for j in range(tile.shape[1]):
+            acc[:, j] += np.bincount(rows, signs * tile[:, j], acc.shape[0])
+        return
     order = np.argsort(rows, kind="stable")
     hit, first = np.unique(rows[order], return_index=True)
     acc[hit] += np.add.reduceat(tile[order] * signs[order, None], first, axis=0)
