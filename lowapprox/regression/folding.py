@@ -54,7 +54,7 @@ def _routine(name: str) -> Any:
 
     from scipy.linalg import cython_lapack
 
-    capsule = cython_lapack.__pyx_capi__[name]
+    capsule = vars(cython_lapack)["__pyx_capi__"][name]
     arguments = [ctypes.py_object]
     signature = ctypes.PYFUNCTYPE(ctypes.c_char_p, *arguments)(
         ("PyCapsule_GetName", ctypes.pythonapi)

@@ -19,7 +19,6 @@ from lowapprox.regression._request import ONE_PASS, Request, checked_request
 from lowapprox.regression.direct import direct
 from lowapprox.regression.outcome import Answer, answered, better, passed, result_of
 from lowapprox.regression.preconditioned import (
-    Start,
     cholesky,
     fossils,
     iterative,
@@ -31,6 +30,7 @@ from lowapprox.regression.preconditioned import (
 from lowapprox.regression.result import LstsqResult
 from lowapprox.regression.sketched import sketched
 from lowapprox.regression.system import Host, Rows, System, make_system
+from lowapprox.regression.triangle import Triangle, triangle_of
 
 if TYPE_CHECKING:
     from lowapprox._core.progress import Progress
@@ -42,7 +42,7 @@ _U = float(np.finfo(float).eps)
 _SMALL = 1 << 21  # entries, up to which a factorization takes no longer than a sketch
 _SMALL_OPERATOR = 1 << 22  # entries, up to which an operator is made an array
 _CHOLESKY = 3e6  # condition number, up to which the normal equations keep enough digits
-_CHOLESKY_COLUMNS = 1500
+_DIRECT_COLUMNS = 1500
 _ITERATIONS = {"spir": spir, "fossils": fossils, "iterative": iterative}
 _WORST = 0.1  # of 1 / rcond: a condition number from which the rank is decided by direct
 
@@ -221,11 +221,20 @@ def _solve(
 ) -> Answer:
     """Run a method, and safer ones while the check of the backward error fails.
 
-    The order is "cholesky", "spir", "direct"; only "auto" and hopeless cases fall through.
+    "cholesky" is followed by "spir" or "direct", and "spir" by "direct"; only "auto" and hopeless
+    cases fall through.
     """
     rcond, target, automatic = request.rcond, request.target, method == "auto"
     b_norms = np.where(request.rhs.norms == 0.0, 1.0, request.rhs.norms)
     outcome, best = None, None
+    if method == "cholesky" or (automatic and _looks_well_conditioned(system, gen)):
+        best = cholesky(system, b_norms, target, gen, report)
+        if best is not None and (not automatic or passed(best, request)):
+            why = "well conditioned" if automatic else why
+            return answered(system, best, "cholesky", why, request)
+        method, why = "spir" if method == "cholesky" else method, "the Cholesky solution failed"
+    if automatic and _direct_is_fast(system):
+        method, why = "direct", "ill-conditioned"
     if method != "direct":
         S = sketch_operator(system, request.sketch, sketch_rows(*system.shape), gen)
         start = sketched_start(system, S, b_norms, gen, report)
@@ -234,14 +243,9 @@ def _solve(
         elif start.condition > _WORST / max(rcond, _U):
             method, why = "direct", "nearly or numerically rank-deficient"
         elif automatic:
-            method, why = _by_condition(system, start)
+            method, why = "spir", "tall"
         if system.op.kind == "operator":
             method = "spir" if method == "direct" else method
-        if method == "cholesky":
-            outcome = cholesky(system, start, target)
-            best = outcome
-            if outcome is None or (automatic and not passed(outcome, request)):
-                method, why = "spir", "the refined Cholesky solution failed the check"
         if method in _ITERATIONS:
             outcome = _ITERATIONS[method](system, start, target)
             best = better(best, outcome)
@@ -253,14 +257,20 @@ def _solve(
     return answered(system, best, method, why, request)
 
 
-def _by_condition(system: System, start: Start) -> tuple[str, str]:
-    """Choose by the condition number, which the sketch has shown."""
-    d = system.shape[1]
-    if isinstance(system, Rows) and start.condition <= _CHOLESKY and d <= _CHOLESKY_COLUMNS:
-        return "cholesky", "well conditioned"
-    if isinstance(system, Rows) and system.b.shape[1] >= d:
-        return "direct", "at least as many right-hand sides as columns"
-    return "spir", "tall"
+def _direct_is_fast(system: System) -> bool:
+    """Tell whether the factorization takes no longer than the passes of an iteration."""
+    return isinstance(system, Rows) and (
+        system.shape[1] <= _DIRECT_COLUMNS or system.b.shape[1] >= system.shape[1]
+    )
+
+
+def _looks_well_conditioned(system: System, gen: np.random.Generator) -> bool:
+    """Tell from some of the rows whether a Cholesky factor is likely to be accurate enough."""
+    if not (isinstance(system, Rows) and _direct_is_fast(system)):
+        return False
+    with np.errstate(all="ignore"):
+        R = triangle_of(system.some_rows(gen, 4 * system.shape[1]))
+        return bool(np.isfinite(R).all() and Triangle(R).condition(gen) <= _CHOLESKY)
 
 
 def _read_once(

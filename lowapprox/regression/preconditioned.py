@@ -28,6 +28,8 @@ __all__ = [
 _U = float(np.finfo(float).eps)
 _SWEEPS = 4
 _MOST_STEPS = 100
+_LEAST_NORM = 1e-151  # of a column: the squares of smaller ones lose digits
+_CHOLESKY_BREAKS = 3e7  # condition number, from which its corrections hardly gain digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,28 +263,42 @@ def _inner_goal(start: Start, found: Check) -> Host:
     return goal
 
 
-def cholesky(system: System, start: Start, target: float) -> Outcome | None:
-    """Correct the sketched solution by a Cholesky factor of ``A^H A``, while that helps.
+def cholesky(
+    system: System,
+    b_norms: Host,
+    target: float,
+    gen: np.random.Generator,
+    report: Callable[[int, int, float, float], bool],
+) -> Outcome | None:
+    """Solve by a Cholesky factor of ``A^H A``, and correct the solution while that helps.
 
-    Returns None where the factor does not exist.
+    Returns None where the factor does not exist, or the condition number is too large for it.
     """
     d = system.shape[1]
-    D = start.triangle.D
     with np.errstate(all="ignore"):
-        gram = system.gram()
-        G = (gram + system.ridge * np.eye(d)) / D / D[:, None]
+        gram, C = system.normal_equations()
+        G = gram + system.ridge * np.eye(d)
+        D = np.sqrt(np.diagonal(G).real)
+        if not (D > _LEAST_NORM).all():
+            return None
         try:
-            R = np.linalg.cholesky(G).conj().T
+            R = np.linalg.cholesky(G / D / D[:, None]).conj().T
         except np.linalg.LinAlgError:
             return None
     if not np.isfinite(R).all():
         return None
     triangle = Triangle(R * D)
+    condition = triangle.condition(gen)
+    if not condition < _CHOLESKY_BREAKS:
+        return None
     squared = system.ridge > 0.0
     factor = gram if squared else R * D
     spread = Spread(factor, system.ridge, 0.0, d, system.count, squared=squared)
-    spread = replace(spread, error=_U * start.condition**2)
-    return corrected(system, replace(start, triangle=triangle, spread=spread), target)
+    spread = replace(spread, error=_U * condition**2)
+    X = triangle.solve(triangle.solve_adjoint(C))
+    measure = BackwardError(triangle, b_norms)
+    start = Start(triangle, X, condition, 0.0, measure, report, spread)
+    return corrected(system, start, target)
 
 
 def corrected(system: System, start: Start, target: float) -> Outcome:

@@ -79,22 +79,33 @@ class System:
 
     def gram(self, E: Host | None = None) -> Host:
         """Return ``(A E)^H W (A E)`` with E = I as the default, in one pass."""
+        return self._normal_equations(E)[0]
+
+    def normal_equations(self) -> tuple[Host, Host]:
+        """Return ``A^H W A`` and ``A^H W b``, in one pass."""
+        return self._normal_equations(None)
+
+    def _normal_equations(self, E: Host | None) -> tuple[Host, Host]:
         self.passes += 1
         n, d = self.shape
         rows = max(512, 8 * _TILE_ENTRIES // max(1, d))
         # Sums apart take at most a twenty-fifth of the memory of A.
         bounds = blocks(n, max(2, min(16, n // (25 * max(d, 1)))), rows)
-        sums: Host = np.zeros((len(bounds) - 1, d, d), self.dtype)
+        grams: Host = np.zeros((len(bounds) - 1, d, d), self.dtype)
+        sides: Host = np.zeros((len(bounds) - 1, d, self.b.shape[1]), self.dtype)
 
         def work(i: int) -> None:
             for start in range(bounds[i], bounds[i + 1], rows):
-                tile = self.tile(start, min(start + rows, bounds[i + 1]))
-                tile = tile if E is None else tile @ E
-                sums[i] += tile.conj().T @ tile
+                stop = min(start + rows, bounds[i + 1])
+                tile = self.tile(start, stop)
+                if E is None:
+                    sides[i] += tile.conj().T @ self.tile_b(start, stop)
+                else:
+                    tile = tile @ E
+                grams[i] += tile.conj().T @ tile
 
         self.run(work, len(bounds) - 1)
-        G: Host = sums.sum(axis=0)
-        return G
+        return grams.sum(axis=0), sides.sum(axis=0)
 
     @property
     def count(self) -> int:
@@ -149,12 +160,18 @@ class System:
 
 
 class Rows(System):
-    """A dense matrix in host memory, or any other one whose rows are made dense tile by tile."""
+    """A dense matrix in host memory."""
 
     def __init__(self, op: MatrixLike, b: Host, weights: Host | None, ridge: float) -> None:
         super().__init__(op, b, weights, ridge)
         self._bounds = blocks(self.shape[0], _BLOCKS, 512) if self.compiled else None
         self._flat = _flat(op.source) if self.compiled and op.dtype.kind == "f" else None
+
+    def some_rows(self, gen: np.random.Generator, count: int) -> Host:
+        """Return random rows of ``W^(1/2) A``, in double precision."""
+        index = np.sort(gen.integers(0, self.shape[0], count))
+        rows: Host = self.op.source[index].astype(np.result_type(self.op.dtype, np.float64))
+        return rows if self.weights is None else rows * np.sqrt(self.weights[index, None])
 
     def _one_pass(self, X: Host, b: Host | None) -> tuple[Host, Host]:
         n, d = self.shape
