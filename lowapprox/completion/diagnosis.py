@@ -1,0 +1,232 @@
+"""What the pattern of the observed entries can and cannot determine."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from lowapprox._core.errors import AccuracyWarning, InputError
+from lowapprox._core.results import Result
+from lowapprox.completion.observations import Observations
+from lowapprox.completion.sorting import KERNEL_ENTRIES, Compressed, Host
+
+__all__ = ["Diagnostics", "announce", "core", "diagnose"]
+
+_SAFE_OVERSAMPLING = 1.5
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Diagnostics(Result):
+    """Whether the observed entries can determine a matrix of the rank.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    rank : int
+    count : int
+        Observed entries.
+    freedom : int
+        Degrees of freedom of the matrices of this rank, rows and columns without entries left out.
+    oversampling : float
+        `count` over `freedom`. Recovery is possible from somewhat above one on.
+    empty_rows, empty_cols : int
+        Rows and columns without entries.
+    few_rows, few_cols : int
+        Those with fewer entries than the rank, but not without any: entries alone do not determine
+        them.
+    core_rows, core_cols : int
+        What remains if rows and columns with fewer entries than the rank are removed until there
+        are none: what lies outside is not determined by entries alone either.
+    component_sizes : tuple of (int, int)
+        Rows and columns of the connected components of the graph whose edges are the entries, of
+        the one with the most entries first; a hundred at most. Entries in the rows of one and the
+        columns of another are not determined.
+    components : int
+        How many there are.
+    row_component, col_component : numpy.ndarray of int32, shape (m,), (n,)
+        The component of each row and column, -1 without entries.
+    """
+
+    shape: tuple[int, int]
+    rank: int
+    count: int
+    freedom: int
+    oversampling: float
+    empty_rows: int
+    empty_cols: int
+    few_rows: int
+    few_cols: int
+    core_rows: int
+    core_cols: int
+    component_sizes: tuple[tuple[int, int], ...]
+    components: int
+    row_component: Host
+    col_component: Host
+
+    _shown: ClassVar[tuple[str, ...]] = (
+        "count",
+        "rank",
+        "oversampling",
+        "components",
+        "few_rows",
+        "few_cols",
+    )
+
+    @property
+    def connected(self) -> bool:
+        """Whether entries join every row with every column."""
+        return self.components == 1 and self.empty_rows == self.empty_cols == 0
+
+
+def diagnose(observed: Observations, rank: int) -> Diagnostics:
+    """Look at the pattern of the entries.
+
+    Notes
+    -----
+    Costs one pass over the entries, and one more over those that lie outside the core.
+    """
+    (m, n), counts = observed.shape, (observed.rows.counts, observed.columns.counts)
+    empty = [int((c == 0).sum()) for c in counts]
+    few = [int(((c > 0) & (c < rank)).sum()) for c in counts]
+    found, labels = _components(observed)
+    cores = core(observed, rank) if any(few) else tuple(c > 0 for c in counts)
+    used = m - empty[0], n - empty[1]
+    k = min(rank, *used)
+    freedom = k * (sum(used) - k)
+    pairs = zip(*(np.bincount(x[x >= 0], minlength=found)[:100] for x in labels), strict=True)
+    return Diagnostics(
+        shape=observed.shape,
+        rank=rank,
+        count=observed.count,
+        freedom=freedom,
+        oversampling=observed.count / max(freedom, 1),
+        empty_rows=empty[0],
+        empty_cols=empty[1],
+        few_rows=few[0],
+        few_cols=few[1],
+        core_rows=int(cores[0].sum()),
+        core_cols=int(cores[1].sum()),
+        component_sizes=tuple((int(a), int(b)) for a, b in pairs),
+        components=found,
+        row_component=labels[0],
+        col_component=labels[1],
+    )
+
+
+def announce(found: Diagnostics, ridge: float | None, stacklevel: int = 3) -> None:
+    """Refuse what cannot be solved, and warn of what entries alone do not determine.
+
+    Parameters
+    ----------
+    ridge : float or None
+        None is the automatic one, which may vanish.
+    stacklevel : int
+        By default that of the caller of the caller.
+
+    Raises
+    ------
+    InputError
+        If nothing is observed, or, without a ridge, less than there are degrees of freedom.
+
+    Warns
+    -----
+    AccuracyWarning
+    """
+    if 0 in found.shape:
+        return
+    if not found.count:
+        raise InputError(f"`A` must hold observed entries, got none in shape {found.shape}")
+    have = f"{found.count} entries for {found.freedom} degrees of freedom at rank {found.rank}"
+    if found.count < found.freedom and ridge == 0:
+        raise InputError(
+            f"`A` must hold more entries than there are degrees of freedom, got {have}; "
+            "lower `rank`, or leave `reg` at 'auto'"
+        )
+    told = []
+    if found.count < found.freedom and ridge is None:
+        told.append(f"there are fewer entries than unknowns, {have}: the fit leans on the ridge")
+    if ridge == 0:
+        m, n = found.shape
+        if found.oversampling < _SAFE_OVERSAMPLING and found.count < m * n:
+            told.append(f"there are hardly more entries than unknowns, {have}")
+        if found.few_rows or found.few_cols:
+            told.append(
+                f"{found.few_rows} rows and {found.few_cols} columns hold fewer entries than the "
+                f"rank {found.rank}, and only {found.core_rows} rows and {found.core_cols} columns "
+                "are left without those: the rest has solutions of least norm"
+            )
+    if found.components > 1:
+        sizes = ", ".join(f"{a} x {b}" for a, b in found.component_sizes[:5])
+        more = ", ..." if found.components > 5 else ""
+        told.append(
+            f"the entries fall into {found.components} parts without a row or column in common "
+            f"({sizes}{more}): entries between them are not determined"
+        )
+    for text in told:
+        warnings.warn(text, AccuracyWarning, stacklevel=stacklevel)
+
+
+def core(observed: Observations, degree: int) -> tuple[Host, Host]:
+    """Mark the rows and columns of the core, in which each has at least `degree` entries."""
+    halves = (observed.rows, observed.columns)
+    left = [half.counts for half in halves]
+    alive = [counts >= degree for counts in left]
+    going = [np.flatnonzero(~x) for x in alive]
+    side = 0
+    while going[0].size or going[1].size:
+        lost = _neighbours(halves[side], going[side])
+        going[side] = going[side][:0]
+        side = 1 - side
+        np.subtract.at(left[side], lost, 1)
+        new = np.unique(lost[alive[side][lost] & (left[side][lost] < degree)])
+        alive[side][new] = False
+        going[side] = np.concatenate([going[side], new])
+    return alive[0], alive[1]
+
+
+def _neighbours(half: Compressed, rows: Host) -> Host:
+    """Return the columns of all entries of some rows."""
+    begins = half.indptr[rows]
+    counts = half.indptr[rows + 1] - begins
+    steps = np.repeat(begins - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+    found: Host = half.indices[steps]
+    return found
+
+
+def _components(observed: Observations) -> tuple[int, list[Host]]:
+    """Return how many components there are, and that of each row and column."""
+    (m, n), rows, columns = observed.shape, observed.rows, observed.columns
+    if observed.count <= KERNEL_ENTRIES:
+        count, labels = _by_scipy(observed)
+    else:
+        from lowapprox.completion.kernels_graph import components
+
+        labels = [np.full(size, -1, np.int32) for size in (m, n)]
+        queue = np.empty(m + n, np.int64)
+        halves = (rows.indptr, rows.indices, columns.indptr, columns.indices)
+        count = int(components(*halves, queue, *labels))
+    # By the number of entries, equal ones by their first row.
+    known = np.flatnonzero(labels[0] >= 0)
+    sizes = np.bincount(labels[0][known], weights=rows.counts[known], minlength=count)
+    first = np.empty(count, np.int64)
+    first[labels[0][known[::-1]]] = known[::-1]
+    place = np.full(count + 1, -1, np.int32)
+    place[np.lexsort((first, -sizes))] = np.arange(count)
+    return count, [place[x] for x in labels]
+
+
+def _by_scipy(observed: Observations) -> tuple[int, list[Host]]:
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    (m, n), rows = observed.shape, observed.rows
+    indptr = np.concatenate([rows.indptr, np.full(n, observed.count)])
+    graph = csr_array((np.ones(observed.count), rows.indices + m, indptr), shape=(m + n, m + n))
+    _, labels = connected_components(graph, directed=False)
+    empty = np.concatenate([rows.counts, observed.columns.counts]) == 0
+    kept, labels[~empty] = np.unique(labels[~empty], return_inverse=True)
+    labels[empty] = -1
+    return int(kept.size), [labels[:m], labels[m:]]
