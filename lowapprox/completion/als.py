@@ -54,13 +54,11 @@ class Alternation:
             Half(observed.rows, rows, columns),
             Half(observed.columns, columns, rows),
         )
-        every, last = np.arange(problem.width), problem.width - 1
         # The constant beside the biases of the other side is not solved for.
-        self._fixed = (
-            last if problem.col_bias else None,
-            problem.rank if problem.row_bias else None,
+        self._free = (
+            slice(0, problem.width - problem.col_bias),
+            slice(int(problem.row_bias), problem.width),
         )
-        self._free = tuple(every[every != fixed] for fixed in self._fixed)
         self.factors = spectral_start(problem) if start is None else start
         self.ridge = self._first_ridge(known=start is not None) if ridge is None else ridge
 
@@ -86,19 +84,20 @@ class Alternation:
 
     def _half(self, side: int, solver: Solver) -> HalfSums:
         both = self.factors if side == 0 else self.factors.T
-        free, fixed, half = self._free[side], self._fixed[side], self._sides[side]
-        X, F, offset = both.U, both.V, None
-        if fixed is not None:
-            offset = F[:, fixed] * X.dtype.type(self.problem.unit)
-            X, F = X[:, free], F[:, free]
-        ridge, covariance, spread = self.ridge.before(side, X, free)
-        X, gauge, sums = half_step(half, X, F, offset, covariance, spread, ridge, solver)
-        self.ridge.after(side, half, X, free, gauge, sums)
-        if fixed is not None:
-            free_part, X = X, both.U.copy()
-            X[:, free] = free_part
-        new = Factors(X, both.V)
-        self.factors = new if side == 0 else new.T
+        free, half, F = self._free[side], self._sides[side], both.V
+        X = both.U[:, free]
+        offset = None
+        if X.shape[1] < F.shape[1]:
+            fixed = F[:, -1] if side == 0 else F[:, 0]
+            offset = fixed * F.dtype.type(self.problem.unit)
+        new = np.empty_like(both.U)
+        if offset is not None:
+            new[:, -1 if side == 0 else 0] = self.problem.unit
+        prior = self.ridge.before(side, X, free)
+        gauge, sums = half_step(half, X, F[:, free], offset, prior, solver, new[:, free])
+        self.ridge.after(side, half, new[:, free], free, gauge, sums)
+        factors = Factors(new, F)
+        self.factors = factors if side == 0 else factors.T
         return sums
 
 

@@ -27,6 +27,7 @@ from lowapprox.completion.reading import read
 from lowapprox.completion.result import CompletionResult
 from lowapprox.completion.sorting import row_numbers
 from lowapprox.completion.start import with_biases
+from lowapprox.completion.tall import factored, times
 
 if TYPE_CHECKING:
     from lowapprox._core.progress import Progress
@@ -224,7 +225,10 @@ def complete(
             ConvergenceWarning,
             stacklevel=2,
         )
-    return _result(whole, factors, watch, offset, scale, verdict, found, run_info(begin, method))
+    with blas_threads(1):
+        return _result(
+            whole, factors, watch, offset, scale, verdict, found, run_info(begin, method)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,8 +295,8 @@ def _start(init: Any, problem: Problem, scale: float) -> Factors | None:
     U, V = (part.astype(problem.observed.dtype) * problem.unit for part in (U, V))
     factors = with_biases(problem, Factors(U, V))
     for asked, bias, part, column in (
-        (problem.row_bias, biases[0], factors.U, problem.rank),
-        (problem.col_bias, biases[1], factors.V, problem.width - 1),
+        (problem.row_bias, biases[0], factors.U, 0),
+        (problem.col_bias, biases[1], factors.V, -1),
     ):
         if asked and bias is not None:
             part[:, column] = bias / (scale * problem.unit)
@@ -330,10 +334,14 @@ def _result(
 ) -> CompletionResult:
     """Bring the factors into the form of singular vectors, and undo the scaling."""
     k = factors.rank - problem.row_bias - problem.col_bias
-    Q, R = np.linalg.qr(factors.U[:, :k].astype(np.float64))
-    P, T = np.linalg.qr(factors.V[:, :k].astype(np.float64))
+    first = int(problem.row_bias)
+    inner = slice(first, first + k)
+    Q, R = factored(factors.U[:, inner])
+    P, T = factored(factors.V[:, inner])
     left, s, right = np.linalg.svd(R @ T.T)
-    U, V = Q @ left, P @ right.T
+    times(Q, left, Q)
+    times(P, right.T, P)
+    U, V = Q, P
     peak = V[np.argmax(np.abs(V), axis=0), np.arange(k)] if V.size else np.ones(k)
     signs = np.where(peak < 0, -1.0, 1.0)
     dtype = problem.observed.dtype
@@ -343,7 +351,7 @@ def _result(
         s=(s * scale).astype(dtype),
         V=(V * signs).astype(dtype),
         offset=offset,
-        row_bias=factors.U[:, k] * dtype.type(bias) if problem.row_bias else None,
+        row_bias=factors.U[:, 0] * dtype.type(bias) if problem.row_bias else None,
         col_bias=factors.V[:, -1] * dtype.type(bias) if problem.col_bias else None,
         history=tuple(watch.history),
         converged=verdict.converged,

@@ -9,6 +9,7 @@ is the preconditioner of all rows, at no cost for a single one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from lowapprox.completion.observations import Compressed, Host
 from lowapprox.completion.tall import gram, times
 
-__all__ = ["Gauge", "Gradients", "Half", "HalfSums", "Solver", "half_step"]
+__all__ = ["Gauge", "Gradients", "Half", "HalfSums", "Prior", "Solver", "half_step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,24 @@ class Gauge:
         T = root @ Q
         added = np.zeros(k) if spread is None else np.einsum("ia,ij,ja->a", T, spread, T)
         return cls(T, inverse @ Q, np.maximum(e, floor), added)
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What a half-step is to know of the rows of X.
+
+    Attributes
+    ----------
+    ridge : float
+    covariance : numpy.ndarray, shape (k, k), or None
+        The penalty of a row is ``ridge * x^T covariance^-1 x``; None is the identity.
+    spread : numpy.ndarray, shape (k, k), or None
+        Every entry of a row adds ``x^T spread x``.
+    """
+
+    ridge: float
+    covariance: Host | None = None
+    spread: Host | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,27 +138,31 @@ class Half:
     totals: Host
     popularity: Host
 
+    @cached_property
+    def levels(self) -> tuple[Host, Host]:
+        """The totals that there are, and how many rows have each."""
+        return np.unique(self.totals, return_counts=True)
+
 
 def half_step(
     half: Half,
     X: Host,
     F: Host,
     offset: Host | None,
-    covariance: Host | None,
-    spread: Host | None,
-    ridge: float,
+    prior: Prior,
     solver: Solver,
-) -> tuple[Host, Gauge, HalfSums]:
-    """Return better rows X for fixed F."""
+    out: Host,
+) -> tuple[Gauge, HalfSums]:
+    """Write better rows X for fixed F to `out`."""
     mean = gram(F, half.popularity) / max(float(half.popularity.sum()), 1.0)
-    gauge = Gauge.of(mean, covariance, spread)
+    gauge = Gauge.of(mean, prior.covariance, prior.spread)
     k = F.shape[1]
     F_new, X_new = (solver.empty(part.shape[0], k, part.dtype) for part in (F, X))
     times(F, gauge.forward, F_new)
     times(X, gauge.back, X_new)
-    sums = solver(half, X_new, F_new, offset, gauge, ridge)
-    times(X_new, gauge.forward.T, X_new)
-    return X_new, gauge, sums
+    sums = solver(half, X_new, F_new, offset, gauge, prior.ridge)
+    times(X_new, gauge.forward.T, out)
+    return gauge, sums
 
 
 class Gradients:

@@ -22,7 +22,7 @@ from typing import Protocol
 
 import numpy as np
 
-from lowapprox.completion.halfstep import Gauge, Half, HalfSums
+from lowapprox.completion.halfstep import Gauge, Half, HalfSums, Prior
 from lowapprox.completion.observations import Host
 from lowapprox.completion.tall import gram
 
@@ -34,12 +34,12 @@ _LEAST_FREE = 0.02  # of the entries: degrees of freedom left to the noise
 class Ridge(Protocol):
     """What half-steps ask before and tell afterwards; `side` is 0 for U and 1 for V."""
 
-    def before(self, side: int, X: Host, free: Host) -> tuple[float, Host | None, Host | None]:
-        """Return the ridge, the covariance of the rows of X and the ridge of each entry."""
+    def before(self, side: int, X: Host, free: slice) -> Prior:
+        """Return what is known of the rows of X; `free` are its columns in the factor."""
         ...
 
     def after(
-        self, side: int, half: Half, X: Host, free: Host, gauge: Gauge, sums: HalfSums
+        self, side: int, half: Half, X: Host, free: slice, gauge: Gauge, sums: HalfSums
     ) -> None:
         """Take note of new rows X."""
         ...
@@ -51,15 +51,15 @@ class FixedRidge:
     def __init__(self, ridge: float, *, per_entry: bool) -> None:
         self.ridge, self.per_entry = ridge, per_entry
 
-    def before(self, side: int, X: Host, free: Host) -> tuple[float, Host | None, Host | None]:
+    def before(self, side: int, X: Host, free: slice) -> Prior:
         """Return the ridge."""
-        del side, X
+        del side, free
         if self.per_entry:
-            return 0.0, None, self.ridge * np.eye(free.size)
-        return self.ridge, None, None
+            return Prior(0.0, spread=self.ridge * np.eye(X.shape[1]))
+        return Prior(self.ridge)
 
     def after(
-        self, side: int, half: Half, X: Host, free: Host, gauge: Gauge, sums: HalfSums
+        self, side: int, half: Half, X: Host, free: slice, gauge: Gauge, sums: HalfSums
     ) -> None:
         """Learn nothing."""
 
@@ -82,28 +82,29 @@ class LearnedRidge:
         self._doubt = [np.zeros((width, width)), np.zeros((width, width))]
         self._known = [0.0, 0.0]
 
-    def before(self, side: int, X: Host, free: Host) -> tuple[float, Host | None, Host | None]:
+    def before(self, side: int, X: Host, free: slice) -> Prior:
         """Return the ridge."""
         C = self._covariance[side]
         if C is None:
             C = gram(X) / max(X.shape[0], 1)
-        return self.variance, C, self._doubt[1 - side][np.ix_(free, free)]
+        return Prior(self.variance, C, self._doubt[1 - side][free, free])
 
     def after(
-        self, side: int, half: Half, X: Host, free: Host, gauge: Gauge, sums: HalfSums
+        self, side: int, half: Half, X: Host, free: slice, gauge: Gauge, sums: HalfSums
     ) -> None:
         """Learn from new rows."""
-        totals, T = half.totals[:, None], gauge.forward
-        count = float(half.totals.sum())
-        strength = totals * (gauge.expected + gauge.spread)
+        # The expected covariance of a row depends on its number of entries alone.
+        (totals, rows), T = half.levels, gauge.forward
+        strength = totals[:, None] * (gauge.expected + gauge.spread)
         doubt = self.variance / (strength + self.variance)
-        spread = (T * doubt.sum(axis=0)) @ T.T
+        spread = (T * (rows @ doubt)) @ T.T
         self._covariance[side] = (gram(X) + spread) / max(X.shape[0], 1)
-        mean_doubt = (totals * doubt).sum(axis=0) / max(count, 1.0)
-        self._doubt[side][np.ix_(free, free)] = (T * mean_doubt) @ T.T
-        self._known[side] = float(np.sum(1.0 - doubt))
+        weights = rows * totals
+        mean_doubt = weights @ doubt / max(float(weights.sum()), 1.0)
+        self._doubt[side][free, free] = (T * mean_doubt) @ T.T
+        self._known[side] = float(np.sum(rows @ (1.0 - doubt)))
         # What both factors share is counted twice.
-        known = sum(self._known) - min(free.size**2, *self._known)
+        known = sum(self._known) - min(X.shape[1] ** 2, *self._known)
         entries = float(half.entries.indices.size)
         left = max(entries - known, _LEAST_FREE * entries, 1.0)
         self.variance = max(sums.loss_after / left, np.finfo(float).tiny)

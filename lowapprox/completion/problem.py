@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Protocol
 
@@ -71,7 +71,7 @@ class Problem:
 
     Minimize ``sum w (x_ij - v_ij)^2 + ridge (|U|^2 + |V|^2)``.
 
-    Biases are columns of the factors, behind the `rank` others: with a bias for each row, the next
+    Biases are columns of the factors, around the `rank` others: with a bias for each row, the first
     column of U holds the biases and that of V the constant `unit`; with one for each column, the
     last column of V holds the biases and that of U the constant.
 
@@ -116,6 +116,11 @@ class Problem:
     def width(self) -> int:
         """The number of columns of the factors, biases and their constants included."""
         return self.rank + self.row_bias + self.col_bias
+
+    @property
+    def inner(self) -> slice:
+        """The columns of the factors without biases."""
+        return slice(int(self.row_bias), int(self.row_bias) + self.rank)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +209,12 @@ class Watch:
     def go_on(self) -> None:
         """Forget why the last method stopped, for another one to follow."""
         self.reason, self._since = "", 0
+
+
+    def attempt(self, problem: Problem, steps: int) -> Watch:
+        """Return a watch for one attempt of several, which continues the same history."""
+        limited = replace(problem, max_iter=len(self.history) + steps)
+        return Watch(limited, self.reporter, self.patience, self.history, _start=self._start)
 
 
 class Method(Protocol):

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from lowapprox._core.csr import csr_products
 from lowapprox.completion.observations import Compressed, Host, Observations
 from lowapprox.completion.problem import Factors, Problem
+from lowapprox.completion.tall import factored
 
 __all__ = ["leading_pairs", "spectral_start", "with_biases"]
 
@@ -24,16 +26,22 @@ def spectral_start(problem: Problem) -> Factors:
 
 def with_biases(problem: Problem, factors: Factors) -> Factors:
     """Return the factors with columns for biases, which are zero."""
-    m, n = problem.observed.shape
-    U, V = [factors.U], [factors.V]
-    for asked, biases, constant, (p, q) in (
-        (problem.row_bias, U, V, (m, n)),
-        (problem.col_bias, V, U, (n, m)),
+    parts = []
+    for part, ends in (
+        (
+            factors.U,
+            (0.0 if problem.row_bias else None, problem.unit if problem.col_bias else None),
+        ),
+        (
+            factors.V,
+            (problem.unit if problem.row_bias else None, 0.0 if problem.col_bias else None),
+        ),
     ):
-        if asked:
-            biases.append(np.zeros((p, 1), factors.U.dtype))
-            constant.append(np.full((q, 1), problem.unit, factors.U.dtype))
-    return Factors(np.hstack(U), np.hstack(V)) if len(U) > 1 else factors
+        first, last = (
+            np.full((part.shape[0], int(end is not None)), end or 0.0, part.dtype) for end in ends
+        )
+        parts.append(np.hstack([first, part, last]))
+    return Factors(*parts)
 
 
 def leading_pairs(
@@ -58,19 +66,28 @@ def leading_pairs(
         has a singular vector of its own, which says nothing about the rest.
     """
     m, n = observed.shape
-    A: Any = _matrix(observed.rows, values, observed.shape)
+    A = csr_products(_matrix(observed.rows, values, observed.shape))
     row_scale = col_scale = None
     if trim:
         row_scale = _trimming(observed.rows).astype(values.dtype)[:, None]
         col_scale = _trimming(observed.columns).astype(values.dtype)[:, None]
     width = min(count + 5, m, n)
-    V = np.linalg.qr(rng.standard_normal((n, width)).astype(values.dtype))[0]
+    V = rng.standard_normal((n, width)).astype(values.dtype)
     for _ in range(steps):
-        U = np.linalg.qr(_scaled(A @ _scaled(V, col_scale), row_scale))[0]
-        B = _scaled(A.T @ _scaled(U, row_scale), col_scale)
-        V = np.linalg.qr(B)[0]
-    left, s, right = np.linalg.svd(B, full_matrices=False)
-    return U @ right.T[:, :count], s[:count], left[:, :count]
+        U = _orthonormal(_scaled(A.mat(_scaled(V, col_scale)), row_scale))
+        B = _scaled(A.rmat(_scaled(U, row_scale)), col_scale)
+        V = _orthonormal(B)
+    left, s, right = np.linalg.svd((V.T @ B).astype(np.float64))
+    dtype = values.dtype
+    return (
+        U @ right.T[:, :count].astype(dtype),
+        s[:count].astype(dtype),
+        V @ left[:, :count].astype(dtype),
+    )
+
+
+def _orthonormal(X: Host) -> Host:
+    return factored(X)[0].astype(X.dtype)
 
 
 def _matrix(rows: Compressed, values: Host, shape: tuple[int, int]) -> Any:

@@ -10,52 +10,98 @@ from lowapprox._core.threads import run_blocks
 from lowapprox.completion.observations import Host
 from lowapprox.completion.problem import Factors
 
-__all__ = ["gram", "product_change", "times"]
+__all__ = ["factored", "gram", "product_change", "times"]
 
-_ROWS = 1 << 13
+_ROWS = 1 << 13  # of a task
+_PART = 1 << 11  # rows that stay in the cache while they are converted
+_GRAM_COND = 1e-10  # ratio of eigenvalues of a Gram matrix that leaves digits to the smallest
 _SMALL = 1 << 20  # numbers; below, the threads would only be in the way (and load numba)
 
 
 def gram(X: Host, weights: Host | None = None) -> Host:
     """Return ``X.T @ diag(weights) @ X`` in double precision."""
-    cuts = range(0, X.shape[0], _ROWS)
-    sums = np.zeros((len(cuts), X.shape[1], X.shape[1]))
 
-    def work(i: int) -> None:
-        part = X[cuts[i] : cuts[i] + _ROWS].astype(np.float64, copy=False)
-        scaled = part if weights is None else part * weights[cuts[i] : cuts[i] + _ROWS, None]
-        sums[i] = scaled.T @ part
+    def part(rows: slice) -> Host:
+        x = X[rows].astype(np.float64, copy=False)
+        product: Host = (x if weights is None else x * weights[rows, None]).T @ x
+        return product
 
-    _run(work, len(cuts), X.size)
-    total: Host = sums.sum(axis=0)
-    return total
+    return _summed(part, X, X.shape[1])
 
 
 def times(X: Host, C: Host, out: Host) -> None:
     """Write ``X @ C`` to `out`, which may be X itself."""
     small = C.astype(X.dtype)
-    cuts = range(0, X.shape[0], _ROWS)
 
     def work(i: int) -> None:
-        rows = slice(cuts[i], cuts[i] + _ROWS)
-        out[rows] = X[rows] @ small
+        for rows in _parts(i, X.shape[0]):
+            out[rows] = X[rows] @ small
 
-    _run(work, len(cuts), X.size)
+    _run(work, X)
+
+
+def factored(X: Host) -> tuple[Host, Host]:
+    """Return Q with orthonormal columns and a small R with ``X = Q R``, in double precision."""
+    if X.size >= _SMALL:
+        Q, R = X.astype(np.float64), np.eye(X.shape[1])
+        for _ in range(2):  # the second time removes what the squared condition number has left
+            e, E = np.linalg.eigh(gram(Q))
+            if not e[0] > _GRAM_COND * e[-1]:
+                break
+            root = np.sqrt(e)
+            times(Q, E / root, Q)
+            R = (E * root).T @ R
+        else:
+            return Q, R
+    return np.linalg.qr(X.astype(np.float64, copy=False))
 
 
 def product_change(old: Factors, new: Factors) -> float:
     """Return ``|U V^T - U_0 V_0^T| / |U V^T|``, without cancellation between the products."""
     # U V^T - U_0 V_0^T = [dU, U] [V_0, dV]^T, of which all parts but two are as small as the whole.
-    left = gram(np.hstack([new.U - old.U, new.U]))
-    right = gram(np.hstack([old.V, new.V - old.V]))
-    k = new.U.shape[1]
-    size = float(np.sum(left[k:, k:] * gram(new.V)))
-    change = max(float(np.sum(left * right)), 0.0)
+    k = new.rank
+
+    def left(rows: slice) -> Host:
+        now = new.U[rows]
+        both = np.hstack([now - old.U[rows], now]).astype(np.float64, copy=False)
+        product: Host = both.T @ both
+        return product
+
+    def right(rows: slice) -> Host:
+        before, now = old.V[rows], new.V[rows]
+        both = np.hstack([before, now - before]).astype(np.float64, copy=False)
+        product: Host = both.T @ both
+        return product
+
+    L, R = _summed(left, new.U, 2 * k), _summed(right, new.V, 2 * k)
+    # The Gram matrix of V = V_0 + dV.
+    after = R[:k, :k] + R[:k, k:] + R[k:, :k] + R[k:, k:]
+    size = float(np.sum(L[k:, k:] * after))
+    change = max(float(np.sum(L * R)), 0.0)
     return float(np.sqrt(change / size)) if size > 0 else float(change > 0)
 
 
-def _run(work: Callable[[int], None], count: int, size: int) -> None:
-    if size >= _SMALL:
+def _summed(part: Callable[[slice], Host], X: Host, k: int) -> Host:
+    """Return the sum of small matrices of parts of the rows, in an order of its own."""
+    sums = np.zeros((-(-X.shape[0] // _ROWS), k, k))
+
+    def work(i: int) -> None:
+        for rows in _parts(i, X.shape[0]):
+            sums[i] += part(rows)
+
+    _run(work, X)
+    total: Host = sums.sum(axis=0)
+    return total
+
+
+def _parts(task: int, count: int) -> list[slice]:
+    stop = min((task + 1) * _ROWS, count)
+    return [slice(i, min(i + _PART, stop)) for i in range(task * _ROWS, stop, _PART)]
+
+
+def _run(work: Callable[[int], None], X: Host) -> None:
+    count = -(-X.shape[0] // _ROWS)
+    if X.size >= _SMALL:
         run_blocks(work, count)
     else:
         for i in range(count):
