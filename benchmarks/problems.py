@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,59 @@ def dense_matrix(name: str, m: int = 4000, n: int = 3000) -> tuple[Array, Array]
 
 def _orthonormal(m: int, n: int, seed: int) -> Array:
     return np.linalg.qr(np.random.default_rng(seed).standard_normal((m, n)))[0]
+
+
+@dataclass(frozen=True, eq=False)
+class TallProblem:
+    """Least squares with ``A = U diag(s) V^T`` for known factors, and a solution `x`."""
+
+    A: Array
+    b: Array
+    x: Array
+    s: Array
+    V: Array
+
+    def backward_error(self, x: Array, *, scaled: bool = False) -> float:
+        """Return the Karlson-Walden estimate relative to ``|A|_F``, also for unit columns."""
+        residual = self.b - self.A @ x
+        gradient = self.A.T @ residual
+        s, Vh = self.s, self.V.T
+        if scaled:
+            columns = np.linalg.norm(s[:, None] * Vh, axis=0)
+            s, Vh = np.linalg.svd(s[:, None] * Vh / columns)[1:]
+            x, gradient = x * columns, gradient / columns
+        size = np.linalg.norm(s)
+        weight = 1 / ((np.linalg.norm(self.b) / size) ** 2 + x @ x)
+        sizes = np.sqrt(s**2 + weight * (residual @ residual))
+        return float(np.sqrt(weight) * np.linalg.norm((Vh @ gradient) / sizes) / size)
+
+
+def tall_problem(n: int, d: int, condition: float, *, residual: float = 1e-3) -> TallProblem:
+    """Return an n x d problem of norm 1 with singular values in geometric progression."""
+    U = cached(f"left-{n}x{d}", lambda: _orthonormal(n, d, 1))
+    V = cached(f"right-{d}x{d}", lambda: _orthonormal(d, d, 2))
+    rng = np.random.default_rng(3)
+    s = np.geomspace(1.0, 1.0 / condition, d)
+    A = U @ (s[:, None] * V.T)
+    x, rest = rng.standard_normal(d), rng.standard_normal(n)
+    x /= np.linalg.norm(x)
+    for _ in range(2):
+        rest -= U @ (U.T @ rest)
+    return TallProblem(A, A @ x + rest * (residual / np.linalg.norm(rest)), x, s, V)
+
+
+def hard_problem(name: str, n: int = 16_384, d: int = 64) -> tuple[Array, Array, Array]:
+    """Return a matrix, a right-hand side and the solution, for sketches to be tried on.
+
+    "coherent": every column lives on one row, and the residual on eight others; "incoherent":
+    random singular vectors.
+    """
+    if name == "incoherent":
+        p = tall_problem(n, d, 10.0, residual=1.0)
+        return p.A, p.b, p.x
+    A, b = np.eye(n, d), np.zeros(n)
+    b[d : d + 8] = 8**-0.5
+    return A, b, np.zeros(d)
 
 
 def rbf_points(n: int = 10_000, d: int = 10) -> Array:

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from benchmarks.peers import _counting as counting
-from benchmarks.peers import hamming, svd
+from benchmarks.peers import hamming, regression, svd
 from benchmarks.peers._accuracy import DenseProblem, SparseProblem, cheapest
 from benchmarks.peers._baselines import plain_rp_cholesky
 from benchmarks.peers._measure import Budget, Timing, fresh_process, rst_table, text_table
@@ -18,6 +18,7 @@ from benchmarks.problems import (
     planted_dna,
     rbf_points,
     spectrum,
+    tall_problem,
     uniform_text,
     zipf_text,
 )
@@ -111,7 +112,7 @@ def test_tables_show_every_column_of_every_row():
     assert rst_table(rows).splitlines()[4:8] == ["   * - a", "     - b", "     - c", "   * - 1"]
 
 
-@pytest.mark.parametrize("family", [svd, hamming])
+@pytest.mark.parametrize("family", [svd, hamming, regression])
 def test_cases_have_names_of_their_own(family):
     names = [case.name for table in family.TABLES for case in table.cases]
     assert len(set(names)) == len(names)
@@ -181,3 +182,21 @@ def test_numbers_are_written_as_they_are_read():
 
 def test_a_tiny_first_call_loads_no_compiler():
     assert fresh_process("_first", "tiny")["loaded"] == "no"
+
+
+@pytest.mark.parametrize("condition", [1e2, 1e8])
+def test_backward_errors_of_tall_problems(condition, monkeypatch, tmp_path):
+    """A solution of a changed problem has the size of the change as its backward error."""
+    monkeypatch.setenv("LOWAPPROX_BENCH_CACHE", str(tmp_path))
+    p = tall_problem(400, 8, condition)
+    D = np.linalg.norm(p.A, axis=0)
+    rng = np.random.default_rng(0)
+    for scaled in (False, True):
+        assert p.backward_error(p.x, scaled=scaled) < 1e-15
+        E = rng.standard_normal(p.A.shape)
+        E *= 1e-11 * (D if scaled else 1.0) / np.linalg.norm(E)
+        x = np.linalg.lstsq(p.A + E, p.b, rcond=1e-300)[0]
+        size = np.linalg.norm(p.A / D) if scaled else np.linalg.norm(p.A)
+        change = np.linalg.norm(E / D) if scaled else np.linalg.norm(E)
+        assert p.backward_error(x, scaled=scaled) <= 1.5 * change / size
+        assert p.backward_error(x + 1e-3 * rng.standard_normal(8), scaled=scaled) > change / size

@@ -94,10 +94,23 @@ def completion(k: str) -> Figures:
     return figures | {"allowed_mb": (both + words) / 2**20}
 
 
+def lstsq(condition: str, method: str) -> Figures:
+    """Least squares with a matrix in memory."""
+    from benchmarks.problems import tall_problem
+    from lowapprox import lstsq, thread_limit
+
+    p = tall_problem(500_000, 200, float(condition))
+    with thread_limit(2):
+        lstsq(p.A[:20_000], p.b[:20_000], method=method, rng=0)  # loads the kernels
+        _, figures = watched(lambda: lstsq(p.A, p.b, method=method, rng=0))
+    return figures | {"matrix_mb": p.A.nbytes / 2**20}
+
+
 TASKS: dict[str, Callable[..., Figures]] = {
     "svd": svd,
     "hamming": hamming,
     "completion": completion,
+    "lstsq": lstsq,
 }
 
 if __name__ == "__main__":

@@ -93,8 +93,8 @@ def lstsq(
         is not full, x is the solution of least norm.
     eps : float, optional
         For "linf" and "sketch": ask for ``|x_i - x*_i| <= eps |A x* - b| |A^+| / sqrt(d)`` for all
-        entries, by as many rows of the sketch as that takes. By default one sketch of the size for
-        ``eps = 1``.
+        entries, by as many rows of the sketch as that takes. By default one sketch of eight rows
+        for each column, from which on the bounds keep what they promise.
     delta : float, default 0.05
         Probability with which the bounds of "linf" and "sketch" may be wrong. With a sparse
         sketch, the default of "sketch", they presume that no few rows decide single entries;

@@ -48,7 +48,11 @@ def row_rule(d: int, eps: float, delta: float) -> int:
     From the normal law of the error and a union over the entries; for a dense sketch.
     """
     rows = d + np.ceil(2.0 * d * np.log(2.0 * d / delta) / eps**2)
-    return int(min(max(rows, _LEAST * d, d + 8), 2**31))
+    return int(min(max(rows, _least_rows(d)), 2**31))
+
+
+def _least_rows(d: int) -> int:
+    return max(_LEAST * d, d + 8)
 
 
 def sketched(
@@ -69,7 +73,7 @@ def sketched(
     other dense sketches are so in the limit.
     """
     n, d = system.shape
-    rows = row_rule(d, 1.0 if eps is None else eps, delta)
+    rows = _least_rows(d) if eps is None else row_rule(d, eps, delta)
     while 2 * rows < n:
         found = _solved(system, make(rows), gen, delta, worst)
         if found is None or eps is None or found.ratio <= eps:

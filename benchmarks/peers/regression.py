@@ -1,0 +1,290 @@
+"""Least squares against LAPACK: time, backward error, coverage of the bounds, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from benchmarks.peers._measure import (
+    PAUSE,
+    Budget,
+    Case,
+    Row,
+    Table,
+    compare,
+    fresh_process,
+    once,
+    seconds,
+)
+from benchmarks.problems import TallProblem, hard_problem, tall_problem
+
+Array = np.ndarray[Any, Any]
+Solver: TypeAlias = Callable[[Array, Array], Array]  # (A, b) -> x
+
+TITLE = "Least squares"
+THREADS = 2
+TALL, WIDE = (500_000, 200), (100_000, 1000)
+KEYS = 1000
+SMALL = ((100, 10), (300, 10), (100, 50), (1000, 10), (1000, 50), (2000, 50), (10_000, 10))
+LESS_SMALL = ((500, 200), (10_000, 50), (1000, 500), (100_000, 10), (5000, 200))
+MEMORY = (("auto", 1e6), ("auto", 1e12), ("spir", 1e12), ("sketch", 1e6), ("linf", 1e6))
+
+
+def our(**options: Any) -> Solver:
+    """Return a call of `lstsq`."""
+
+    def solve(A: Array, b: Array) -> Array:
+        from lowapprox import lstsq
+
+        x: Array = lstsq(A, b, rng=0, **options).x
+        return x
+
+    return solve
+
+
+def gelsd(A: Array, b: Array) -> Array:
+    """Call `numpy.linalg.lstsq`, which is asked not to cut off anything."""
+    x: Array = np.linalg.lstsq(A, b, rcond=1e-300)[0]
+    return x
+
+
+def normal_equations(A: Array, b: Array) -> Array:
+    """Form the Gram matrix and solve by `scipy.linalg.cho_factor`."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    x: Array = cho_solve(cho_factor(A.T @ A), A.T @ b)
+    return x
+
+
+@lru_cache(maxsize=1)  # of large ones
+def problem(n: int, d: int, condition: float) -> TallProblem:
+    """Return a problem whose singular values are known."""
+    return tall_problem(n, d, condition)
+
+
+def times(n: int, d: int) -> str:
+    """Write a shape."""
+    return f"{n:,} x {d}"
+
+
+def pair(x: float, y: float) -> str:
+    """Write the errors of both sides."""
+    return f"{x:.1e} / {y:.1e}"
+
+
+def solve(
+    budget: Budget,
+    *,
+    shape: tuple[int, int],
+    condition: float,
+    ours: Solver,
+    peer: str,
+    theirs: Solver,
+    asked: str,
+    work: str = "",
+) -> list[Row]:
+    """Compare time and backward error."""
+    from lowapprox import lstsq, thread_limit
+
+    p = problem(*shape, condition)
+    with thread_limit(THREADS):
+        found = [f(p.A, p.b) for f in (ours, theirs)]
+        timing = compare(partial(ours, p.A, p.b), partial(theirs, p.A, p.b), budget)
+        method = work or str(lstsq(p.A, p.b, rng=0).info["method"])
+    row = {"work": f"{times(*shape)}, condition {condition:.0e}", "method": method, "peer": peer}
+    row |= timing.cells | {"asked for": asked}
+    for what, scaled in (("backward errors", False), ("with unit columns", True)):
+        row[what] = pair(*(p.backward_error(x, scaled=scaled) for x in found))
+    return [row]
+
+
+def one_pass(budget: Budget, *, method: str, asked: str) -> list[Row]:
+    """Compare a fit with bounds of its entries, from one read of the matrix, with the solution."""
+    from lowapprox import lstsq, thread_limit
+
+    p = problem(*TALL, 1e6)
+    with thread_limit(THREADS):
+        result = lstsq(p.A, p.b, method=method, rng=0)
+        exact = gelsd(p.A, p.b)
+        timing = compare(
+            lambda: lstsq(p.A, p.b, method=method, rng=1), lambda: gelsd(p.A, p.b), budget
+        )
+    assert result.entry_bound is not None
+    share = np.abs(result.x - exact) / result.entry_bound
+    row = {"work": f"{method!r}, {times(*TALL)}", "peer": "numpy.linalg.lstsq"} | timing.cells
+    row |= {"asked for": asked, "rows of the sketch": f"{result.info['rows']:,}"}
+    return [row | {"largest error by its bound": f"{share.max():.2f}"}]
+
+
+def coverage(budget: Budget, *, name: str, kind: str, asked: str) -> list[Row]:
+    """Count how often all entries lie within their bounds."""
+    from lowapprox import lstsq
+
+    keys = KEYS if budget.most > 3 else 50
+    A, b, x = hard_problem(name)
+    inside = rule = 0
+    size = np.linalg.norm(b - A @ x) / np.linalg.norm(A, -2) / A.shape[1] ** 0.5
+    for key in range(keys):
+        result = lstsq(A, b, method=kind, rng=key)
+        assert result.entry_bound is not None
+        errors = np.abs(result.x - x)
+        inside += bool((errors <= result.entry_bound).all())
+        rule += bool((errors > row_rule_bound(*A.shape[1:], int(result.info["rows"])) * size).any())
+    row = {"work": f"{kind!r}, {name}, {times(*A.shape)}", "keys": str(keys)}
+    row |= {"rows of the sketch": str(result.info["rows"])}
+    row |= {"all within": f"{inside / keys:.3f}", "asked for": asked}
+    return [row | {"above the row rule": f"{rule / keys:.3f}"}]
+
+
+def row_rule_bound(d: int, rows: int) -> float:
+    """Return the eps that so many rows promise with probability 0.95."""
+    return float(np.sqrt(2.0 * d * np.log(2.0 * d / 0.05) / (rows - d)))
+
+
+def fused(budget: Budget, *, shape: tuple[int, int]) -> list[Row]:
+    """Compare one pass for residual and gradient with two products of BLAS."""
+    from lowapprox import thread_limit
+    from lowapprox._core.matrix import as_matrix
+    from lowapprox._core.threads import blas_threads
+    from lowapprox.regression.system import make_system
+
+    p = problem(*shape, 1e6)
+    system = make_system(as_matrix(p.A), p.b[:, None], None, 0.0)
+    X = p.x[:, None].copy()
+
+    def ours() -> Any:
+        with blas_threads(1):
+            return system.residual(X)[1][:, 0]
+
+    def theirs() -> Any:
+        return p.A.T @ (p.b - p.A @ p.x)
+
+    with thread_limit(THREADS):
+        g, h = ours(), theirs()
+        difference = np.linalg.norm(g - h) / (np.linalg.norm(p.A) * np.linalg.norm(p.b))
+        assert difference < 1e-13, difference
+        timing = compare(ours, theirs, budget)
+    rate = p.A.nbytes / float(np.median(timing.ours)) / 1e9
+    row = {"work": times(*shape), "peer": "A.T @ (b - A @ x)"} | timing.cells
+    return [row | {"asked for": ">= 2.2", "our rate": f"{rate:.0f} GB/s"}]
+
+
+def small(budget: Budget, *, shape: tuple[int, int]) -> list[Row]:
+    """Compare small problems, many calls at a time."""
+    from lowapprox import lstsq, thread_limit
+
+    n, d = shape
+    rng = np.random.default_rng(0)
+    A, b = rng.standard_normal(shape), rng.standard_normal(n)
+    with thread_limit(THREADS):
+        solvers = (lambda: lstsq(A, b), lambda: np.linalg.lstsq(A, b))
+        one = max(once(f)[0] for f in (*solvers, *solvers)) + 1e-6
+        calls = max(1, min(500, int(0.1 / one)))
+
+        def repeated(f: Callable[[], Any]) -> Callable[[], None]:
+            def run() -> None:
+                for _ in range(calls):
+                    f()
+
+            return run
+
+        timing = compare(*map(repeated, solvers), budget)
+    ours, theirs = (float(np.median(t)) / calls for t in (timing.ours, timing.peer))
+    row = {"work": times(n, d), "peer": "numpy.linalg.lstsq"}
+    cells = timing.cells | {"ours": seconds(ours), "peer's": seconds(theirs)}
+    more = f"{(ours - theirs) * 1e6:+.0f} us"
+    asked = "<= 1.1 times" if n * d >= 10**5 else "<= 100 us more"
+    return [row | cells | {"more time": more, "times": f"{ours / theirs:.2f}", "asked for": asked}]
+
+
+def memory(_: Budget, *, method: str, condition: float) -> list[Row]:
+    """Measure the memory of a call in a process of its own."""
+    figures = fresh_process("_memory", "lstsq", f"{condition:g}", method)
+    row = {"work": f"{times(*TALL)}, condition {condition:.0e}, {method!r}"}
+    share = figures["peak_mb"] / figures["matrix_mb"]
+    row |= {"peak": f"{figures['peak_mb']:.0f} MB", "of the matrix": f"{share:.1%}"}
+    return [row | {"asked for": "<= 5%", "time": seconds(figures["seconds"])}]
+
+
+def _tall_cases() -> list[Case]:
+    cases = []
+    for shape, condition, asked in (
+        (TALL, 1e6, ">= 6"),
+        (TALL, 1e12, ">= 5"),
+        (WIDE, 1e6, ">= 2.8"),
+        (WIDE, 1e12, ">= 2.8"),
+    ):
+        run = partial(solve, shape=shape, condition=condition, ours=our(), asked=asked)
+        run = partial(run, peer="numpy.linalg.lstsq", theirs=gelsd)
+        cases.append(Case(f"auto/{shape[0]}x{shape[1]}/{condition:.0e}", run))
+    run = partial(solve, shape=TALL, condition=1e6, peer="numpy.linalg.lstsq", theirs=gelsd)
+    run = partial(run, ours=our(method="direct"), work="direct", asked=">= 3")
+    cases.append(Case("direct", run))
+    run = partial(solve, shape=TALL, condition=1e6, theirs=normal_equations)
+    run = partial(run, peer="normal equations, scipy cho_factor", work="cholesky")
+    run = partial(run, ours=our(method="cholesky"), asked=">= 0.77; error >= 1000 times smaller")
+    return [*cases, Case("cholesky", run)]
+
+
+TABLES = (
+    Table(
+        "Tall problems",
+        "Singular values in geometric progression, random singular vectors, solution and matrix of "
+        "norm 1, residual of norm 1e-3. The backward errors, ours / the peer's, are Karlson-Walden "
+        "estimates from the singular values that the matrix was made of, relative to the Frobenius "
+        "norm; once as it stands and once for columns scaled to unit norm. Below about 1e-16 they "
+        "are the rounding of their own evaluation. *Method* is what `lstsq` chose or was told.",
+        tuple(_tall_cases()),
+    ),
+    Table(
+        "One read of the matrix",
+        "Coefficients with simultaneous 95 % bounds of their distance from the solution, from "
+        "sketches of default size, against the solution itself.",
+        (
+            Case("one-pass/linf", partial(one_pass, method="linf", asked=">= 22")),
+            Case("one-pass/sketch", partial(one_pass, method="sketch", asked=">= 30")),
+        ),
+    ),
+    Table(
+        "Coverage of the bounds",
+        "Share of the keys for which *all* entries lie within their bounds, which promise 0.95, "
+        "and for which an entry is farther off than the row rule says. *Coherent*: every column "
+        "lives on one row and the residual on eight others. *Incoherent*: random singular vectors. "
+        "The sparse sketch makes no promise for coherent data; its row shows why.",
+        tuple(
+            Case(f"coverage/{kind}/{name}", partial(coverage, name=name, kind=kind, asked=asked))
+            for kind, name, asked in (
+                ("linf", "coherent", ">= 0.93"),
+                ("linf", "incoherent", ">= 0.93"),
+                ("sketch", "incoherent", ""),
+                ("sketch", "coherent", "no promise"),
+            )
+        ),
+    ),
+    Table(
+        "Residual and gradient in one pass",
+        "``b - A x``, its norm and ``A^T (b - A x)`` from one read of the matrix.",
+        tuple(
+            Case(f"fused/{shape[0]}x{shape[1]}", partial(fused, shape=shape))
+            for shape in (TALL, WIDE)
+        ),
+    ),
+    Table(
+        "Small problems",
+        "Time of a call among many, with the check of the backward error that the peer does not "
+        f"make. Both sides rest {PAUSE:g} s before each of the pairs.",
+        tuple(Case(f"small/{n}x{d}", partial(small, shape=(n, d))) for n, d in SMALL),
+    ),
+    Table(
+        "Memory",
+        "Peak anonymous memory of a call over that of the process before it, which has solved a "
+        "small problem of the same kind.",
+        tuple(
+            Case(f"memory/{method}/{c:.0e}", partial(memory, method=method, condition=c))
+            for method, c in MEMORY
+        ),
+    ),
+)
