@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -98,8 +99,10 @@ def khatri_rao(*factors: MatrixInput) -> LazyProduct:
     return _KhatriRao(factors)
 
 
-class LazyProduct(ABC):
+class LazyProduct(MatrixLike):
     """A tall matrix known through its factors; made by `kron` and `khatri_rao`.
+
+    It is an operator wherever operators are allowed, with products by the factors.
 
     Attributes
     ----------
@@ -112,8 +115,7 @@ class LazyProduct(ABC):
     """
 
     factors: tuple[MatrixLike, ...]
-    shape: tuple[int, int]
-    dtype: np.dtype[Any]
+    kind = "operator"
     ndim: ClassVar[int] = 2
 
     __array_ufunc__ = None  # NumPy leaves `array @ P` alone
@@ -132,26 +134,55 @@ class LazyProduct(ABC):
             empty = np.zeros((0, 0))
             check_home(op.from_numpy(empty), ops[0].from_numpy(empty), f"factors[{j}]")
         self.factors = ops
+        self.source, self.xp = self, ops[0].xp
         self.dtype = np.result_type(*(op.dtype for op in ops))
         self.shape = (math.prod(op.shape[0] for op in ops), self._width())
 
     def __repr__(self) -> str:
         return f"{self._name}({', '.join(str(op.shape) for op in self.factors)})"
 
-    def row_blocks(self) -> Iterator[tuple[int, NDArray]]:
+    def row_block(self, start: int, stop: int) -> NDArray:
+        """Return rows `start` to `stop`, made of those of the factors."""
+        index = np.arange(start, min(stop, self.shape[0]))
+        places = split_index(index, [A.shape[0] for A in self._host])
+        rows: NDArray = self.combine([A[i] for A, i in zip(self._host, places, strict=True)], np)
+        return rows
+
+    def row_blocks(self, width: int = 0) -> Iterator[tuple[int, NDArray]]:
         """Yield blocks of rows that stay in the cache, each with the index of its first row.
+
+        With `width` further numbers for each row.
 
         Raises
         ------
         InputTypeError
             If the factors are not in host memory.
         """
-        factors = [_rows(op, self.dtype) for op in self.factors]
-        sizes = [A.shape[0] for A in factors]
-        step = max(1, _BLOCK_BYTES // (16 * max(1, self.shape[1])))
+        step = max(1, _BLOCK_BYTES // (16 * max(1, self.shape[1] + width)))
         for i in range(0, self.shape[0], step):
-            indices = split_index(np.arange(i, min(i + step, self.shape[0])), sizes)
-            yield i, self.combine([A[j] for A, j in zip(factors, indices, strict=True)], np)
+            yield i, self.row_block(i, i + step)
+
+    @cached_property
+    def _host(self) -> list[NDArray]:
+        return [_rows(op, self.dtype) for op in self.factors]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A module cannot be pickled; it is that of the factors.
+        return {name: value for name, value in self.__dict__.items() if name not in {"_host", "xp"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, xp=state["factors"][0].xp)
+
+    def fro2(self) -> None:
+        """Return None, as for all operators."""
+
+    def max_abs(self) -> float:
+        """Refuse, as all operators do."""
+        raise InputTypeError("`A` is known only through its factors; its entries cannot be read")
+
+    def entries(self) -> NDArray:
+        """Return the whole product, as `toarray` does."""
+        return self.toarray()
 
     def toarray(self) -> NDArray:
         """Return the whole product as an array; meant for small ones."""
@@ -179,6 +210,26 @@ class _Kronecker(LazyProduct):
             product = xp.reshape(outer, (outer.shape[0], outer.shape[1] * outer.shape[2]))
         return product
 
+    def mat(self, X: Array) -> Array:
+        return self._times(X, [op.mat for op in self.factors], [op.shape for op in self.factors])
+
+    def rmat(self, Y: Array) -> Array:
+        shapes = [op.shape[::-1] for op in self.factors]
+        return self._times(Y, [op.rmat for op in self.factors], shapes)
+
+    def _times(
+        self, X: Array, products: list[Callable[[Array], Array]], shapes: list[tuple[int, int]]
+    ) -> Array:
+        """Multiply by one factor after the other, each along its axis."""
+        k = X.shape[1]
+        for j, (multiply, (rows, columns)) in enumerate(zip(products, shapes, strict=True)):
+            # The axis of the factor comes first, and goes last, before the columns of X.
+            rest = math.prod(c for _, c in shapes[j + 1 :]) * math.prod(r for r, _ in shapes[:j])
+            part = np.ascontiguousarray(X).reshape(columns, rest * k)
+            product = multiply(part).reshape(rows, rest, k)
+            X = product.transpose(1, 0, 2).reshape(rest * rows, k)
+        return X
+
     def _width(self) -> int:
         return math.prod(op.shape[1] for op in self.factors)
 
@@ -192,6 +243,32 @@ class _KhatriRao(LazyProduct):
         for part in parts[1:]:
             product = product * part
         return product
+
+    def mat(self, X: Array) -> Array:
+        last = self._host[-1]
+        out = np.empty((self.shape[0], X.shape[1]), np.result_type(self.dtype, X.dtype))
+        for rows, block in self._heads():
+            for c in range(X.shape[1]):
+                out[rows, c] = ((block * X[:, c]) @ last.T).ravel()
+        return out
+
+    def rmat(self, Y: Array) -> Array:
+        last = self._host[-1].conj()
+        out = np.zeros((self.shape[1], Y.shape[1]), np.result_type(self.dtype, Y.dtype))
+        for rows, block in self._heads():
+            for c in range(Y.shape[1]):
+                part = Y[rows, c].reshape(block.shape[0], last.shape[0])
+                out[:, c] += np.einsum("ij,ij->j", block.conj(), part @ last)
+        return out
+
+    def _heads(self) -> Iterator[tuple[slice, NDArray]]:
+        """Yield rows of the product of all factors but the last, and the rows that they make."""
+        n, d = self.factors[-1].shape
+        if len(self.factors) == 1:
+            yield slice(None), np.ones((1, d), self.dtype)
+            return
+        for i, block in _KhatriRao(self.factors[:-1]).row_blocks(n):
+            yield slice(i * n, (i + block.shape[0]) * n), block
 
     def _width(self) -> int:
         widths = [op.shape[1] for op in self.factors]

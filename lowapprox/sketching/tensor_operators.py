@@ -24,6 +24,7 @@ from lowapprox.sketching.walsh import hadamard_transform, parity_signs
 __all__ = ["KhatriRaoSign", "TensorSRHT", "TensorSketch"]
 
 _COLUMNS = 32  # columns that are transformed at a time
+_PRODUCT_ENTRIES = 1 << 20  # of the product with the last factor, made at a time
 
 
 class _TensorOperator(SketchOperator):
@@ -73,6 +74,12 @@ class _TensorOperator(SketchOperator):
 class _TensorSigns(_TensorOperator, SlabOperator):
     """Entries are products of signs: each row is a tensor product of rows of the factors'."""
 
+    def __init__(
+        self, m: int, n: int | Sequence[int], *, rng: RNGInput = None, dtype: Any = None
+    ) -> None:
+        super().__init__(m, n, rng=rng, dtype=dtype)
+        self._granule = max(1, self.sizes[-1])
+
     def _slab(self, i0: int, i1: int, compiled: bool) -> NDArray:
         del compiled
         slab = np.ones((self.shape[0], i1 - i0))
@@ -80,6 +87,24 @@ class _TensorSigns(_TensorOperator, SlabOperator):
             hit, place = np.unique(index, return_inverse=True)
             slab *= S.signs(hit)[:, place]
         return slab
+
+    def _add_tile(self, tile: NDArray, start: int, acc: NDArray, compiled: bool) -> None:
+        """Multiply by the last factor first, whose index runs fastest, then by the others."""
+        (m, k), n, stop = acc.shape, self.sizes[-1], start + tile.shape[0]
+        step = max(1, _PRODUCT_ENTRIES // (m * k))
+        for first in range(start // n, -(-stop // n), step):
+            last = min(first + step, -(-stop // n))
+            low, high = max(start, first * n), min(stop, last * n)
+            block = np.zeros(((last - first) * n, k), tile.dtype)
+            block[low - first * n : high - first * n] = tile[low - start : high - start]
+            columns = block.reshape(last - first, n, k).transpose(1, 0, 2).reshape(n, -1)
+            product = np.zeros((m, columns.shape[1]))
+            self._factors[-1]._add_tile(columns, 0, product, compiled)
+            others = np.ones((m, last - first))
+            index = split_index(np.arange(first, last), self.sizes[:-1])
+            for S, i in zip(self._factors, index, strict=False):
+                others *= S.signs(i)
+            acc += np.einsum("th,thk->tk", others, product.reshape(m, -1, k))
 
     def _combine(self, X: LazyProduct, parts: list[Array]) -> Array:
         return X.combine(parts, X.factors[0].xp)
@@ -110,8 +135,8 @@ class KhatriRaoSign(_TensorSigns):
     Notes
     -----
     All entries are ``+-1/sqrt(m)``. Costs ``2 m n_j d_j`` operations for each factor and m for
-    each column of the product, as `Rademacher` does for a matrix of ``prod n_j`` rows that is not
-    made of factors. The number of rows needed grows exponentially with the number of factors.
+    each column of the product, and as much as `Rademacher` for a matrix of ``prod n_j`` rows that
+    is not made of factors. The number of rows needed grows exponentially with that of factors.
 
     References
     ----------
@@ -158,8 +183,9 @@ class TensorSRHT(_TensorSigns):
     -----
     Each factor gets random signs, a permutation and a Hadamard transform; row t of the operator is
     the tensor product of one random row of each transform. All entries are ``+-1/sqrt(m)``. Costs
-    ``n_j log(n_j) d_j`` operations for each factor and m for each column of the product, as
-    `Rademacher` does for a matrix of ``prod n_j`` rows that is not made of factors.
+    ``n_j log(n_j) d_j`` operations for each factor and m for each column of the product, and
+    ``log(n_q) + m / n_q`` for each entry of a matrix that is not made of factors, of which the last
+    has n_q rows.
 
     References
     ----------

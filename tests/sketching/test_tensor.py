@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 
 import numpy as np
@@ -21,7 +22,10 @@ from lowapprox.sketching import (
     TensorSRHT,
     khatri_rao,
     kron,
+    tensor,
+    tensor_operators,
 )
+from lowapprox.svd import randomized_svd
 from tests.reference import host, random_array
 from tests.sketching.kinds import kernels, tolerance
 from tests.strategies import DTYPES, FORMS, OPERATOR_FORMS, dtypes, seeds
@@ -75,6 +79,56 @@ def test_sketches_of_products_are_those_of_the_explicit_ones(
         close(got, S.toarray() @ exact, dtype)
         close(S @ exact, S.toarray() @ exact, dtype)
     assert pickle.loads(pickle.dumps(S)) == S
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+@given(
+    data=st.data(), columns=st.integers(0, 3), seed=seeds, block=st.sampled_from([1, 200, 2**23])
+)
+@settings(max_examples=40)
+def test_lazy_products_are_operators(product, data, columns, seed, block):
+    parts = data.draw(factors(product))
+    dtype = parts[0].dtype
+    exact, P = explicit(product, parts), PRODUCTS[product](*parts)
+    gen = np.random.default_rng(seed)
+    X = random_array(gen, (exact.shape[1], columns), dtype)
+    Y = random_array(gen, (exact.shape[0], columns), dtype)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tensor, "_BLOCK_BYTES", block)
+        close(P.mat(X), exact @ X, dtype)
+        close(P.rmat(Y), exact.conj().T @ Y, dtype)
+        close(P.entries(), exact, dtype)
+        i, j = sorted(gen.integers(0, exact.shape[0] + 1, 2))
+        close(P.row_block(i, j), exact[i:j], dtype)
+    assert (pickle.loads(pickle.dumps(P)).toarray() == P.toarray()).all()
+
+
+def test_lazy_products_of_sparse_factors_and_their_singular_values():
+    gen = np.random.default_rng(0)
+    A, B = sp.random_array((40, 2), density=0.3, rng=gen), gen.standard_normal((30, 2))
+    for name, product in PRODUCTS.items():
+        exact, P = explicit(name, [A.toarray(), B]), product(A, B)
+        x = gen.standard_normal((exact.shape[1], 2))
+        close(P.mat(x + 1j), exact @ (x + 1j), float)
+        s = randomized_svd(P, P.shape[1], rng=0).s
+        np.testing.assert_allclose(s, np.linalg.svd(exact, compute_uv=False), rtol=1e-10)
+
+
+@pytest.mark.parametrize("operator", ["srht", "signs"])
+def test_long_vectors_are_sketched_factor_by_factor(operator, monkeypatch):
+    """In any partition, with products of few entries made at a time or of many."""
+    gen = np.random.default_rng(0)
+    S = OPERATORS[operator](20, (13, 7, 50), rng=0)
+    X = gen.standard_normal((13 * 7 * 50, 2))
+    exact = S.toarray() @ X
+    for entries in (1, 3000, 1 << 20):
+        monkeypatch.setattr(tensor_operators, "_PRODUCT_ENTRIES", entries)
+        close(S @ X, exact, float)
+        close(S @ X[:, 0], exact[:, 0], float)
+        out = np.zeros((20, 2))
+        for i, j in itertools.pairwise([0, 3, 50, 51, 1000, 1225, 4550]):
+            S.apply_rows(X[i:j], i, out)
+        close(out, exact, float)
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
@@ -132,8 +186,6 @@ def test_factors_on_a_device_stay_there():
 
 
 def test_other_operators_read_the_rows_block_by_block(monkeypatch):
-    from lowapprox.sketching import tensor
-
     monkeypatch.setattr(tensor, "_BLOCK_BYTES", 4096)
     gen = np.random.default_rng(0)
     A, B = gen.standard_normal((30, 3)), sp.random_array((20, 3), density=0.4, rng=gen)
