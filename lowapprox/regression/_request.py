@@ -19,6 +19,7 @@ __all__ = [
     "ONE_PASS",
     "Request",
     "RightHandSides",
+    "checked_number",
     "checked_request",
     "checked_sides",
     "checked_weights",
@@ -99,10 +100,10 @@ def checked_request(
     rhs = _right_hand_sides(op, b, weights)
     unit = float(np.finfo(rhs.dtype).eps)
     goal = 4.0 * unit if tol is None else checked_tol(tol)
-    ridge = _checked_number(ridge, "ridge", 0.0, math.inf)
-    rcond = 30.0 * unit if rcond is None else _checked_number(rcond, "rcond", 0.0, 1.0)
+    ridge = checked_number(ridge, "ridge", 0.0, math.inf)
+    rcond = 30.0 * unit if rcond is None else checked_number(rcond, "rcond", 0.0, 1.0)
     if eps is not None:
-        eps = _checked_number(eps, "eps", 0.0, math.inf)
+        eps = checked_number(eps, "eps", 0.0, math.inf)
         if eps == 0.0 or method not in ONE_PASS:
             raise InputError(
                 "`eps` must be positive, and is for method 'linf' or 'sketch', "
@@ -188,7 +189,8 @@ def checked_weights(weights: Any, n: int) -> Host | None:
     return values
 
 
-def _checked_number(value: Any, name: str, low: float, high: float) -> float:
+def checked_number(value: Any, name: str, low: float, high: float) -> float:
+    """Return a number within [low, high)."""
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -10,6 +10,7 @@ INPUTS = Inputs(
     MATRICES,
     (
         Call("lstsq(A, b)", HOST | {"operator"}),
+        Call("lstsq_factor(A)", HOST | {"operator"}),
         Call("StreamingLstsq(n).partial_fit(A, b)", HOST),
     ),
 )

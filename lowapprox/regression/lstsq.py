@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowapprox._core.errors import ConvergenceWarning, InputError, InputTypeError
+from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.progress import Reporter
 from lowapprox._core.rng import as_generator
@@ -17,7 +16,15 @@ from lowapprox._core.threads import blas_threads
 from lowapprox._core.typing import Array, MatrixInput
 from lowapprox.regression._request import ONE_PASS, Request, checked_request
 from lowapprox.regression.direct import direct
-from lowapprox.regression.outcome import Answer, answered, better, passed, result_of
+from lowapprox.regression.outcome import (
+    Answer,
+    answered,
+    better,
+    nothing,
+    passed,
+    result_of,
+    warn_of,
+)
 from lowapprox.regression.preconditioned import (
     cholesky,
     fossils,
@@ -29,7 +36,7 @@ from lowapprox.regression.preconditioned import (
 )
 from lowapprox.regression.result import LstsqResult
 from lowapprox.regression.sketched import sketched
-from lowapprox.regression.system import Host, Rows, System, make_system
+from lowapprox.regression.system import Rows, System, make_system
 from lowapprox.regression.triangle import Triangle, triangle_of
 
 if TYPE_CHECKING:
@@ -171,19 +178,14 @@ def lstsq(
     system = make_system(op, rhs.values, request.weights, request.ridge)
     with blas_threads(1):  # tiles go to the threads; NumPy's and SciPy's pools hinder one another
         if 0 in op.shape or rhs.count == 0:
-            answer = _nothing(system, method)
+            answer = nothing(system, method)
         elif method in ONE_PASS:
             answer = _read_once(system, method, why, request, gen)
         else:
             answer = _solve(system, method, why, request, gen, report)
     if check_finite and not answer.finite:
         raise InputError("`A` must contain finite numbers with finite sums, got NaN or infinity")
-    if answer.shortfall:
-        warnings.warn(
-            f"`lstsq`: {answer.shortfall}; the result has converged=False",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+    warn_of(answer, "lstsq")
     return result_of(answer, system, request, start)
 
 
@@ -305,12 +307,3 @@ def _read_once(
         shortfall="",
         more={"sketch": kind, "rows": found.rows},
     )
-
-
-def _nothing(system: System, method: str) -> Answer:
-    """Return x = 0 for a matrix without rows or columns, or no right-hand side."""
-    k = system.b.shape[1]
-    X: Host = np.zeros((system.shape[1], k), system.dtype)
-    squares = np.zeros(k) if 0 in system.b.shape else system.residual(X)[0]
-    zero = np.zeros(k)
-    return Answer(X, np.sqrt(squares), zero, zero, None, 1.0, 0, method, "nothing to solve", "")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from lowapprox._core.errors import ConvergenceWarning
 from lowapprox._core.results import run_info
 from lowapprox.regression._request import ONE_PASS, Request
 from lowapprox.regression.result import LstsqResult
@@ -15,7 +17,17 @@ from lowapprox.regression.spread import Spread
 from lowapprox.regression.system import Host, System, squares_of
 from lowapprox.regression.triangle import BackwardError, Triangle, Truncated
 
-__all__ = ["Answer", "Check", "Outcome", "answered", "better", "passed", "result_of"]
+__all__ = [
+    "Answer",
+    "Check",
+    "Outcome",
+    "answered",
+    "better",
+    "nothing",
+    "passed",
+    "result_of",
+    "warn_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +154,25 @@ def answered(system: System, outcome: Outcome, method: str, why: str, request: R
             "variance_error": _variance_error(outcome),
         },
     )
+
+
+def nothing(system: System, method: str) -> Answer:
+    """Return x = 0 for a matrix without rows or columns, or no right-hand side."""
+    k = system.b.shape[1]
+    X: Host = np.zeros((system.shape[1], k), system.dtype)
+    squares = np.zeros(k) if 0 in system.b.shape else system.residual(X)[0]
+    zero = np.zeros(k)
+    return Answer(X, np.sqrt(squares), zero, zero, None, 1.0, 0, method, "nothing to solve", "")
+
+
+def warn_of(answer: Answer, name: str) -> None:
+    """Warn where an answer falls short, on behalf of the caller of the public function."""
+    if answer.shortfall:
+        warnings.warn(
+            f"`{name}`: {answer.shortfall}; the result has converged=False",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
 
 
 def _variance_error(outcome: Outcome) -> float:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lowapprox.regression.system import Host
-from lowapprox.regression.triangle import Triangle, triangle_of
+from lowapprox.regression.triangle import Triangle, Truncated, triangle_of
 
-__all__ = ["Spread"]
+__all__ = ["Spread", "root_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +48,7 @@ class Spread:
 
         And the degrees of freedom that x takes from b: the rank, or less with a ridge.
         """
-        R, d = self._triangle(), self.factor.shape[1]
+        R, d = self._plain(), self.factor.shape[1]
         if self.rows is None:
             return self._spread(R)
         # The inverse of a sketched Gram matrix is too large by this factor, in the mean.
@@ -74,27 +74,36 @@ class Spread:
         """Return the degrees of freedom that are left for the residual."""
         return self.count - (self.roots()[1] if self.ridge else float(self.rank))
 
-    def _triangle(self) -> Host:
-        if not self.squared:
-            return self.factor
-        # A root of A^H A that exists whatever the rank.
-        D = np.sqrt(np.diagonal(self.factor).real)
-        D[D == 0.0] = 1.0
-        squares, V = np.linalg.eigh(self.factor / D / D[:, None])
-        root: Host = np.sqrt(np.maximum(squares, 0.0))[:, None] * V.conj().T * D
-        return root
+    def triangle(self) -> Triangle | Truncated:
+        """Return the triangle of ``[W^(1/2) A; sqrt(ridge) I]``, or of its sketch."""
+        return self._with_ridge(self._plain())
 
-    def _spread(self, plain: Host) -> tuple[Host, float]:
-        d = plain.shape[1]
-        R = plain
+    def _plain(self) -> Host:
+        return root_of(self.factor) if self.squared else self.factor
+
+    def _with_ridge(self, plain: Host) -> Triangle | Truncated:
+        R, d = plain, plain.shape[1]
         if self.ridge:
             R = triangle_of(np.concatenate([plain, np.sqrt(self.ridge) * np.eye(d)]))
         triangle = Triangle(R)
-        one = np.eye(R.shape[0])
+        return triangle if self.rank == d else Truncated(triangle, self.rcond)
+
+    def _spread(self, plain: Host) -> tuple[Host, float]:
         with np.errstate(all="ignore"):
-            full = self.rank == d
-            Z = triangle.solve(one) if full else triangle.minimum_norm(one, self.rcond)[0]
+            triangle = self._with_ridge(plain)
+            Z = triangle.solve(np.eye(triangle.R.shape[0]))
+            if isinstance(triangle, Truncated):
+                Z = triangle.shortest(Z)
             if not self.ridge:
                 return Z, float(self.rank)
             above = plain @ Z  # the rows of A in an orthonormal basis of [A; sqrt(ridge) I]
             return Z @ above.conj().T, float(np.linalg.norm(above) ** 2)
+
+
+def root_of(G: Host) -> Host:
+    """Return some M with ``M^H M = G``, which exists whatever the rank of G."""
+    D = np.sqrt(np.diagonal(G).real)
+    D[D == 0.0] = 1.0
+    squares, V = np.linalg.eigh(G / D / D[:, None])
+    root: Host = np.sqrt(np.maximum(squares, 0.0))[:, None] * V.conj().T * D
+    return root

@@ -137,12 +137,17 @@ class BackwardError:
        estimate of the backward error for linear least squares problems", SIMAX 33.
     """
 
-    def __init__(self, triangle: Triangle | Truncated, b_norms: Host) -> None:
+    def __init__(
+        self,
+        triangle: Triangle | Truncated,
+        b_norms: Host,
+        svd: tuple[Host, Host] | None = None,
+    ) -> None:
         self._triangle = triangle
         self._size = float(np.linalg.norm(triangle.R))
         self._b_norms = b_norms
         self._factors: dict[int, tuple[float, Triangle]] = {}
-        self._svd: tuple[Host, Host] | None = None
+        self._svd = svd  # singular values and right vectors of R, where they are known
 
     def __call__(self, X: Host, squares: Host, G: Host) -> Host:
         """Return the estimate for each column, from ``|b - A x|^2`` and ``A^H (b - A x)``."""
@@ -160,7 +165,7 @@ class BackwardError:
         R, k = self._triangle.R, G.shape[1]
         if not (np.isfinite(R).all() and np.isfinite(G).all() and np.isfinite(shifts).all()):
             return np.full(k, np.nan)
-        if k <= _FEW and R.shape[0] == R.shape[1] > _SMALL:
+        if self._svd is None and k <= _FEW and R.shape[0] == R.shape[1] > _SMALL:
             norms = np.array([self._norm(j, G[:, j : j + 1], float(shifts[j])) for j in range(k)])
             if np.isfinite(norms).all():
                 return norms
