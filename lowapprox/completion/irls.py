@@ -15,7 +15,7 @@ __all__ = ["irls", "reweighted"]
 _DAMPING = 0.85
 _CG_TOL, _CG_STEPS = 1e-2, 500
 _KRYLOV = 3, 5  # columns of a block, and blocks, that find the first value beyond the rank
-_PATIENCE = 30  # steps without a fall of the smoothing before it is given up
+_PATIENCE = 12  # steps without a fall of the smoothing before it is given up
 
 
 def irls(problem: Problem, start: Factors | None, watch: Watch) -> Factors:

@@ -210,7 +210,6 @@ class Watch:
         """Forget why the last method stopped, for another one to follow."""
         self.reason, self._since = "", 0
 
-
     def attempt(self, problem: Problem, steps: int) -> Watch:
         """Return a watch for one attempt of several, which continues the same history."""
         limited = replace(problem, max_iter=len(self.history) + steps)
