@@ -7,7 +7,7 @@ one byte are codes as they stand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ IUPAC = {
 }
 
 _FEW = 40  # letters of one byte: fewer are compared, by vectors, instead of looked up
+_CLOSE = 16  # times as many integers as there are letters are numbered by a table
 _MAX_TABLE = 1 << 22  # entries of a look-up table; a wider range of letters is searched
 
 
@@ -85,7 +86,7 @@ class Alphabet:
     dtype: Any
     plain: bool
     _text: Letters  # none: only their kind, and their name for messages
-    _found: dict[Any, int]  # letter: code
+    _found: dict[Any, int] | _Table  # letter: code
     _encoders: dict[Any, _Table | _Search | _Dictionary]  # for each width of letters met so far
 
     @property
@@ -165,6 +166,19 @@ def encode_pattern(
             kind = Letters((), family, text.name)
             alphabet = Alphabet(256, 256, None, False, np.dtype(np.uint8), True, kind, {}, {})
             return text, Pattern(np.arange(plain.size), plain, plain.size), alphabet
+    if wildcard is None and classes is None:
+        table = _Table.of(pattern)
+        if table is not None:
+            letters, kind = (
+                table.codes_of(pattern.raw(0, len(pattern))),
+                Letters((), family, text.name),
+            )
+            every = not (padded or mixed) and _are_all(table.letters, text)
+            dtype = np.min_scalar_type(table.other + padded - every)
+            alphabet = Alphabet(
+                table.other, table.other, None, padded, dtype, False, kind, table, {}
+            )
+            return text, Pattern(np.arange(letters.size), letters, letters.size), alphabet
     letters, inverse = _distinct(pattern)
     wild = None if wildcard is None else as_one_letter(wildcard, family, "wildcard")
     real = None if wildcard is None else np.array([not _same(x, wild) for x in letters], dtype=bool)
@@ -256,7 +270,7 @@ def _resolve(letters: list[Any], classes: dict[Any, set[Any]]) -> tuple[list[Any
     return known, agree.reshape(len(letters), len(known))
 
 
-def _are_all(known: list[Any], text: Letters) -> bool:
+def _are_all(known: Sequence[Any], text: Letters) -> bool:
     """Tell whether the text can hold no letter but the known ones, as bytes can."""
     unit = None if text.family == "object" else text.raw(0, 0).dtype
     if len(known) != 256 or unit is None or unit.itemsize > 1 or text.family == "text":
@@ -265,7 +279,11 @@ def _are_all(known: list[Any], text: Letters) -> bool:
     return bool(limits.min <= min(known) and max(known) <= limits.max)
 
 
-def _encoder(unit: Any, text: Letters, codes: dict[Any, int], other: int, dtype: Any) -> Any:
+def _encoder(
+    unit: Any, text: Letters, codes: dict[Any, int] | _Table, other: int, dtype: Any
+) -> Any:
+    if isinstance(codes, _Table):
+        return codes.within(unit, other, dtype)
     if unit is None:
         # A letter not equal to itself would be found by its identity.
         equal = {x: c for x, c in codes.items() if x == x}  # noqa: PLR0124
@@ -300,6 +318,44 @@ class _Table:
     table: Array
     other: int
 
+    @classmethod
+    def of(cls, pattern: Letters) -> _Table | None:
+        """Give codes to the letters of a pattern, if they are integers of a narrow range."""
+        letters = pattern.raw(0, len(pattern))
+        if (
+            not isinstance(letters, np.ndarray)
+            or letters.dtype.kind not in "iu"
+            or not letters.size
+        ):
+            return None
+        low, high = int(letters.min()), int(letters.max())
+        if high - low > min(_CLOSE * letters.size, _MAX_TABLE):
+            return None
+        seen = np.zeros(high - low + 1, dtype=bool)
+        seen[_above(low, letters)] = True
+        ranks = np.cumsum(seen) - 1
+        other = int(ranks[-1]) + 1
+        ranks[~seen] = other
+        return cls(low, ranks, other)
+
+    @property
+    def letters(self) -> Sequence[int]:
+        """The letters that have codes, if there are no gaps."""
+        return range(self.low, self.low + self.other) if self.other == self.table.size else ()
+
+    def codes_of(self, letters: Array) -> Array:
+        """Return the codes of letters that all are between the first and the last."""
+        return self.table[_above(self.low, letters)]
+
+    def within(self, unit: Any, other: int, dtype: Any) -> _Table | _Search:
+        """Return the part for letters of a dtype."""
+        limits = np.iinfo(unit)
+        first, last = max(limits.min - self.low, 0), max(limits.max - self.low + 1, 0)
+        table = np.minimum(self.table[first:last], other).astype(dtype)
+        if not table.size:
+            return _Search(np.empty(0, unit), table, other, other)
+        return _Table(self.low + first, table, other)
+
     def encode(self, raw: Array, out: Array, *, compiled: bool) -> None:
         # Differences modulo the width of the letters: those below `low` become large.
         unsigned = np.dtype(f"u{raw.itemsize}")
@@ -320,6 +376,13 @@ class _Table:
             index = (letters - low).astype(np.int64)
             known = (index >= 0) & (index < self.table.size)  # 64-bit letters may wrap around
             out[...] = np.where(known, self.table[np.where(known, index, 0)], self.other)
+
+
+def _above(low: int, letters: Array) -> Array:
+    """Return how far letters lie above the least one; the difference may not fit their dtype."""
+    unsigned = np.dtype(f"u{letters.itemsize}")
+    least = np.array([low], dtype=letters.dtype).view(unsigned)
+    return (letters.view(unsigned) - least).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
