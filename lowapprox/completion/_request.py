@@ -15,7 +15,7 @@ from lowapprox.completion.reading import read
 
 __all__ = ["Request", "checked_request"]
 
-_TOL = 1e-4
+_TOL = 1e-3
 _MAX_ITER = 1000
 _EXACT = {"d": 1e-10, "f": 3e-6}  # relative residual at which data count as exact
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import count
+
 import numpy as np
 
 from lowapprox.completion.compiled import CompiledGradients
+from lowapprox.completion.direct import CholeskyRows
 from lowapprox.completion.halfstep import Gradients, Half, HalfSums, Solver, half_step
 from lowapprox.completion.observations import Compressed, Host
 from lowapprox.completion.prior import FixedRidge, LearnedRidge, Ridge
@@ -12,26 +16,60 @@ from lowapprox.completion.problem import Factors, Problem, Watch
 from lowapprox.completion.start import spectral_start
 from lowapprox.completion.tall import product_change
 
-__all__ = ["Alternation", "als_cg", "gradients"]
+__all__ = ["Alternation", "als_cg", "als_chol", "gradients"]
 
 _SMALL = 1 << 18  # numbers that a pass reads, up to which compiled code is not worth loading
 _STEPS = 2
+_HASTY_SWEEPS = 2
 
 
 def als_cg(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Sweep with a few preconditioned steps of conjugate gradients for each row."""
+    few, more = gradients(problem, 1), gradients(problem, _STEPS)
+    # The first sweeps are not worth more than one step.
+    hasty = _HASTY_SWEEPS if _noisy(problem) else 0
+
+    def solver(sweep: int) -> Solver:
+        return few if sweep < hasty else more
+
+    return _alternate("als-cg", problem, start, watch, solver)
+
+
+def als_chol(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
+    """Sweep with exact solutions for each row, at a cost quadratic in the rank."""
+    exact = CholeskyRows()
+    return _alternate("als-chol", problem, start, watch, lambda _: exact)
+
+
+def _alternate(
+    name: str,
+    problem: Problem,
+    start: Factors | None,
+    watch: Watch,
+    solver: Callable[[int], Solver],
+) -> Factors:
     alternation = Alternation(problem, start)
-    solver = gradients(problem, _STEPS)
-    while True:
-        residual, change = alternation.sweep(solver)
-        if watch("als-cg", alternation.factors, residual=residual, change=change):
-            return watch.best or alternation.factors
+    for sweep in count():
+        residual, change = alternation.sweep(solver(sweep))
+        if watch(name, alternation.factors, residual=residual, change=change):
+            break
+    return watch.best or alternation.factors
+
+
+def _noisy(problem: Problem) -> bool:
+    """Tell whether biases or a ridge say that the data are not exact."""
+    return bool(problem.ridge) or problem.row_bias or problem.col_bias
 
 
 def gradients(problem: Problem, steps: int) -> Solver:
     """Choose by the size of the problem alone, so that equal calls give equal bits."""
     work = problem.observed.count * problem.width
     return Gradients(steps) if work < _SMALL else CompiledGradients(steps)
+
+
+def _first(problem: Problem) -> Factors:
+    """Return a start; for noisy data one power step shows all that can be seen."""
+    return spectral_start(problem, steps=1 if _noisy(problem) else 4)
 
 
 class Alternation:
@@ -59,7 +97,7 @@ class Alternation:
             slice(0, problem.width - problem.col_bias),
             slice(int(problem.row_bias), problem.width),
         )
-        self.factors = spectral_start(problem) if start is None else start
+        self.factors = _first(problem) if start is None else start
         self.ridge = self._first_ridge(known=start is not None) if ridge is None else ridge
 
     def _first_ridge(self, *, known: bool) -> Ridge:

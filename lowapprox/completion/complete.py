@@ -127,7 +127,7 @@ def complete(
     max_iter : int, optional
         Number of recorded steps at most.
     tol : float, optional
-        Relative change of the product, and relative residual, at which to stop. By default 1e-4
+        Relative change of the product, and relative residual, at which to stop. By default 1e-3
         for changes that are also small beside the residual, and for the residual of exact data
         1e-10 in double and 3e-6 in single precision.
     validation : float or tuple (rows, columns, values), optional

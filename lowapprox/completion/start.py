@@ -13,13 +13,11 @@ from lowapprox.completion.tall import factored
 
 __all__ = ["leading_pairs", "spectral_start", "with_biases"]
 
-_POWER_STEPS = 4
 
-
-def spectral_start(problem: Problem) -> Factors:
+def spectral_start(problem: Problem, *, steps: int) -> Factors:
     """Return factors of the zero-filled matrix over its density, with balanced columns."""
     observed, k = problem.observed, problem.rank
-    U, s, V = leading_pairs(observed, observed.rows.values, k, problem.rng, trim=True)
+    U, s, V = leading_pairs(observed, observed.rows.values, k, problem.rng, steps=steps, trim=True)
     s = np.sqrt(s / max(observed.density, np.finfo(float).tiny)).astype(U.dtype)
     return with_biases(problem, Factors(U * s, V * s))
 
@@ -50,7 +48,7 @@ def leading_pairs(
     count: int,
     rng: np.random.Generator,
     *,
-    steps: int = _POWER_STEPS,
+    steps: int,
     trim: bool = False,
 ) -> tuple[Host, Host, Host]:
     """Return leading singular pairs U, s, V of a sparse matrix, by block power iteration.

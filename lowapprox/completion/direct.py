@@ -1,0 +1,93 @@
+"""Half-steps that solve for every row exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lowapprox._core.threads import run_blocks
+from lowapprox.completion.halfstep import Gauge, Half, HalfSums
+from lowapprox.completion.observations import Host
+
+__all__ = ["CholeskyRows"]
+
+_BLOCK = 1 << 20  # numbers of the outer products that are held at a time
+
+
+class CholeskyRows:
+    """Normal equations of every row, in double precision, by Cholesky factors.
+
+    Where the entries of a row do not determine it and there is no ridge, the least one that leaves
+    the factorization its digits decides.
+    """
+
+    def empty(self, count: int, k: int, dtype: np.dtype[Any]) -> Host:
+        """Return an array."""
+        return np.empty((count, k), dtype)
+
+    def __call__(
+        self, half: Half, X: Host, F: Host, offset: Host | None, gauge: Gauge, ridge: float
+    ) -> HalfSums:
+        """Solve for X in place."""
+        e, k = half.entries, X.shape[1]
+        size = np.cumsum(e.counts * k * k + k * k)
+        blocks = int(size[-1] // _BLOCK) + 1 if size.size else 0
+        cuts = np.searchsorted(size, np.arange(1, blocks) * (size[-1] / max(blocks, 1)))
+        bounds = np.unique(np.concatenate([[0], cuts, [X.shape[0]]]))
+        sums = np.zeros((max(bounds.size - 1, 0), 6))
+
+        def work(i: int) -> None:
+            sums[i] = _solve_rows(half, bounds[i], bounds[i + 1], X, F, offset, gauge, ridge)
+
+        if blocks > 1:
+            run_blocks(work, len(sums))
+        else:
+            for i in range(len(sums)):
+                work(i)
+        return HalfSums(*(float(s) for s in sums.sum(axis=0)))
+
+
+def _solve_rows(
+    half: Half, first: int, last: int, X: Host, F: Host, offset: Host | None, gauge: Gauge,
+    ridge: float,
+) -> list[float]:  # fmt: skip
+    """Solve for some rows, and return the numbers of `HalfSums`."""
+    e, k = half.entries, X.shape[1]
+    cut = slice(e.indptr[first], e.indptr[last])
+    columns, counts = e.indices[cut], np.diff(e.indptr[first : last + 1])
+    y = e.values[cut].astype(np.float64)
+    y = y if offset is None else y - offset[columns]
+    near = F[columns].astype(np.float64)
+    w = np.ones(1) if e.weights is None else e.weights[cut].astype(np.float64)
+    known = np.flatnonzero(counts)  # `reduceat` knows no empty sums
+    starts = (e.indptr[first:last] - e.indptr[first])[known]
+    G, b = np.zeros((last - first, k, k)), np.zeros((last - first, k))
+    if known.size:
+        weighted = near * w[:, None]
+        G[known] = np.add.reduceat(weighted[:, :, None] * near[:, None, :], starts, axis=0)
+        b[known] = np.add.reduceat(weighted * y[:, None], starts, axis=0)
+    ridges = ridge + half.totals[first:last, None] * gauge.spread
+    diagonal = np.einsum("iaa->ia", G)
+    # 16 k roundings of the trace is what Cholesky needs to succeed.
+    trace = diagonal.sum(axis=1, keepdims=True)
+    least = 16 * np.finfo(float).eps * trace + np.finfo(float).tiny
+    old = X[first:last].astype(np.float64)
+    row = np.repeat(np.arange(last - first), counts)
+    before = y - np.einsum("tk,tk->t", near, old[row])
+    diagonal += np.maximum(ridges, least)
+    L = np.linalg.cholesky(G)
+    new = np.linalg.solve(np.swapaxes(L, 1, 2), np.linalg.solve(L, b[:, :, None]))[:, :, 0]
+    X[first:last] = new
+    new = X[first:last].astype(np.float64)
+    after = y - np.einsum("tk,tk->t", near, new[row])
+    loss, loss_after = (float(np.sum(w * gap * gap)) for gap in (before, after))
+    penalty, penalty_after = (float(np.sum(ridges * x * x)) for x in (old, new))
+    return [
+        loss,
+        penalty,
+        loss + penalty - loss_after - penalty_after,
+        penalty_after,
+        float(np.sum((new - old) ** 2 @ gauge.expected)),
+        float(np.sum(new * new @ gauge.expected)),
+    ]
