@@ -166,14 +166,14 @@ def encode_pattern(
             kind = Letters((), family, text.name)
             alphabet = Alphabet(256, 256, None, False, np.dtype(np.uint8), True, kind, {}, {})
             return text, Pattern(np.arange(plain.size), plain, plain.size), alphabet
-    if wildcard is None and classes is None:
+    if wildcard is None and classes is None and not mixed:
         table = _Table.of(pattern)
         if table is not None:
             letters, kind = (
                 table.codes_of(pattern.raw(0, len(pattern))),
                 Letters((), family, text.name),
             )
-            every = not (padded or mixed) and _are_all(table.letters, text)
+            every = not padded and _are_all(table.letters, text)
             dtype = np.min_scalar_type(table.other + padded - every)
             alphabet = Alphabet(
                 table.other, table.other, None, padded, dtype, False, kind, table, {}
