@@ -16,7 +16,7 @@ from lowapprox.completion.reading import read
 __all__ = ["Request", "checked_request"]
 
 _TOL = 1e-3
-_MAX_ITER = 1000
+_MAX_ITER = 2000
 _EXACT = {"d": 1e-10, "f": 3e-6}  # relative residual at which data count as exact
 
 

@@ -11,15 +11,18 @@ from lowapprox.completion.increment import fall, stepwise
 from lowapprox.completion.problem import Factors, Problem, Watch
 from lowapprox.completion.start import leading_pairs
 
-__all__ = ["auto"]
+__all__ = ["auto", "searches"]
 
 _DONE = {"residual", "callback", "max_iter"}
 _SWEEPS = 10  # over which the fall of the residual is judged
 _STUCK = 0.97  # fall in that many sweeps from which on something else may be better
+_SMALL = 100_000  # entries times rank, up to which a long search costs little
+_SURE = 3.0  # oversampling from which on an exact fit is taken for the truth
 _TIGHT = 2.2  # oversampling, below which a stuck fit is not taken for noise
 _CLEAN = 1e-2  # relative residual below which noise is not likely
 _STRUCTURE = 1.1  # leading value of the residual over that with random signs
 _NEAR = 1e-2  # relative residual from which on Gauss-Newton converges fast
+_NEWTON = 25  # steps of it at most
 _SLOW = 0.4  # fall in ten sweeps from which on that is worth its steps
 
 
@@ -30,7 +33,8 @@ def auto(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     be exact. Alternation with the learned ridge finds matrices with an even spectrum; increments
     find small components beside large ones and many matrices near the limit, and MatrixIRLS the
     rest of these; Gauss-Newton finishes what converges slowly. Each is tried only where there is
-    reason to, and the best fit is kept: by the entries held out, where there are any.
+    reason to, and the best fit is kept: by the entries held out, where there are any. Small
+    problems near the limit are searched at length.
     """
     if problem.ridge or problem.row_bias or problem.col_bias or start is not None:
         return als_cg(problem, start, watch)
@@ -38,21 +42,60 @@ def auto(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     # Near an exact fit the error at the entries held out may rest for long.
     patience, watch.patience = watch.patience, None
     factors, noisy = _alternated(learning, watch, patience)
-    if noisy or watch.reason in _DONE:
-        return watch.best or factors
+    tight = problem.observed.oversampling(problem.rank) < _TIGHT
+    if not noisy and watch.reason not in _DONE:
+        watch.go_on()
+        if tight and searches(problem):
+            from lowapprox.completion.hard import recover
+
+            near = watch.history[-1].residual < _NEAR
+            return recover(problem, factors if near else None, watch)
+        factors = _finished(problem, factors, watch)
+        if watch.reason not in _DONE:
+            watch.go_on()
+            factors = stepwise(learning, None, watch, _slow)
+            factors = _finished(problem, factors, watch)
+        if tight and watch.reason not in _DONE:
+            from lowapprox.completion.irls import irls
+
+            watch.go_on()
+            irls(problem, None, watch)
+    best = watch.best or factors
+    if watch.reason == "residual" and searches(problem):
+        _confirm(problem, best, watch)
+    return best
+
+
+def searches(problem: Problem) -> bool:
+    """Tell whether the problem is so small that exact fits are searched for and checked at length.
+
+    No entries need to be held out then.
+    """
+    return problem.observed.count * problem.rank <= _SMALL
+
+
+def _confirm(problem: Problem, factors: Factors, watch: Watch) -> None:
+    """Say so if other matrices fit as well."""
+    if problem.held_out is None and problem.observed.oversampling(problem.rank) < _SURE:
+        from lowapprox.completion.hard import identified
+        from lowapprox.completion.tangent import Entries
+
+        if not identified(Entries(problem.observed), factors, problem.rng):
+            watch.reason = "not identified"
+
+
+def _finished(problem: Problem, factors: Factors, watch: Watch) -> Factors:
+    """Take steps of Gauss-Newton if they are likely to end soon."""
+    if watch.reason in _DONE or not watch.history[-1].residual < _NEAR:
+        return factors
+    from lowapprox.completion.gauss_newton import gauss_newton
+
     watch.go_on()
-    factors = stepwise(learning, None, watch, _slow)
-    if watch.reason not in _DONE and watch.history[-1].residual < _NEAR:
-        from lowapprox.completion.gauss_newton import gauss_newton
-
-        watch.go_on()
-        gauss_newton(problem, factors, watch)
-    if watch.reason not in _DONE:
-        from lowapprox.completion.irls import irls
-
-        watch.go_on()
-        irls(problem, None, watch)
-    return watch.best or factors
+    attempt = watch.attempt(problem, _NEWTON)
+    factors = gauss_newton(problem, factors, attempt)
+    if attempt.reason in _DONE and attempt.reason != "max_iter":
+        watch.reason, watch.best = attempt.reason, attempt.best
+    return factors
 
 
 def _alternated(problem: Problem, watch: Watch, patience: int | None) -> tuple[Factors, bool]:
@@ -68,7 +111,7 @@ def _alternated(problem: Problem, watch: Watch, patience: int | None) -> tuple[F
                 noisy = not _exact_perhaps(problem, alternation.factors, residual)
             return alternation.factors, noisy
         residuals.append(residual)
-        if not noisy and fall(residuals, _SWEEPS) > _STUCK:
+        if not noisy and _slow(residuals):
             noisy = not _exact_perhaps(problem, alternation.factors, residual)
             if not noisy:
                 return alternation.factors, False

@@ -19,6 +19,7 @@ from lowapprox._core.rng import as_generator
 from lowapprox._core.threads import blas_threads
 from lowapprox._core.typing import Array, MatrixInput
 from lowapprox.completion._request import Request, checked_request
+from lowapprox.completion.auto import searches
 from lowapprox.completion.diagnosis import Diagnostics, announce, diagnose
 from lowapprox.completion.holdout import hold_out
 from lowapprox.completion.observations import Compressed, Observations
@@ -211,7 +212,7 @@ def complete(
         per_entry=request.per_entry,
         residual_tol=request.residual_tol,
     )
-    problem = _with_held_out(whole, request, offset, scale)
+    problem = _with_held_out(whole, request, method, offset, scale)
     reporter = Reporter(callback, progress)
     watch = Watch(problem, reporter)
     with blas_threads(1):  # blocks go to the threads; pools of BLAS would be in their way
@@ -238,7 +239,9 @@ class _Verdict:
     text: str
 
 
-def _with_held_out(whole: Problem, request: Request, offset: float, scale: float) -> Problem:
+def _with_held_out(
+    whole: Problem, request: Request, method: str, offset: float, scale: float
+) -> Problem:
     """Return the problem with entries to judge by, where they are asked for or needed."""
     observed = whole.observed
     if request.judged is not None:
@@ -251,6 +254,7 @@ def _with_held_out(whole: Problem, request: Request, offset: float, scale: float
         share = 0.0
         # The learned ridge does not overfit, and biases belong to noisy data.
         exact = not whole.ridge and not whole.row_bias and not whole.col_bias
+        exact = exact and not (method == "auto" and searches(whole))
         if exact and observed.oversampling(whole.rank) < _SAFE_OVERSAMPLING:
             share = min(_SHARE, _MOST_HELD / observed.count)
     if not share:
@@ -318,6 +322,10 @@ def _judged(problem: Problem, factors: Factors, watch: Watch) -> _Verdict:
                 "residual: the observed entries do not determine the matrix, or were not enough "
                 "for the method",
             )
+    if reason == "not identified":
+        return _Verdict(
+            False, reason, "other matrices of this rank fit the observed entries as well"
+        )
     converged = reason in {"residual", "change", "held-out"}
     return _Verdict(converged, reason, f"the work ended by {reason!r} before the tolerance was met")
 
