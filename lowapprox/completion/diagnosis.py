@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -79,6 +79,35 @@ class Diagnostics(Result):
     def connected(self) -> bool:
         """Whether entries join every row with every column."""
         return self.components == 1 and self.empty_rows == self.empty_cols == 0
+
+    @property
+    def T(self) -> Diagnostics:
+        """The diagnostics of the transpose."""
+        return replace(
+            self,
+            shape=self.shape[::-1],
+            empty_rows=self.empty_cols,
+            empty_cols=self.empty_rows,
+            few_rows=self.few_cols,
+            few_cols=self.few_rows,
+            core_rows=self.core_cols,
+            core_cols=self.core_rows,
+            component_sizes=tuple((b, a) for a, b in self.component_sizes),
+            row_component=self.col_component,
+            col_component=self.row_component,
+        )
+
+    def with_rows(self, counts: Host, row_component: Host) -> Diagnostics:
+        """Return what is known if there are other rows, with these numbers of entries."""
+        return replace(
+            self,
+            shape=(counts.size, self.shape[1]),
+            count=int(counts.sum()),
+            empty_rows=int((counts == 0).sum()),
+            few_rows=int(((counts > 0) & (counts < self.rank)).sum()),
+            core_rows=int((counts >= max(self.rank, 1)).sum()),
+            row_component=row_component,
+        )
 
 
 def diagnose(observed: Observations, rank: int) -> Diagnostics:

@@ -2,37 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from lowapprox._core.results import Result
+from lowapprox._core.errors import InputError, InputTypeError
+from lowapprox._core.results import Result, run_info
 from lowapprox.completion.diagnosis import Diagnostics
-from lowapprox.completion.observations import Host
-from lowapprox.completion.problem import Factors, Record
+from lowapprox.completion.folding import Penalty, solve_rows
+from lowapprox.completion.observations import Host, Observations
+from lowapprox.completion.problem import Record
+from lowapprox.completion.reading import read
+from lowapprox.completion.sorting import Compressed, row_numbers, selected
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from scipy.sparse.linalg import LinearOperator
 
 __all__ = ["CompletionResult"]
+
+_BLOCK = 1 << 18  # numbers of the factors that are multiplied together
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CompletionResult(Result):
     """A matrix ``offset + row_bias + col_bias + U diag(s) V^T`` fitted to observed entries.
 
+    What is not determined is not invented: an entry whose row and column are in different
+    components of the observed entries (``diagnostics.row_component``), or have no entries, is
+    predicted by the offset and the biases alone, and is NaN if there are none.
+
     Attributes
     ----------
     U, s, V : numpy.ndarray, shape (m, k), (k,), (n, k)
-        Singular vectors and values.
+        Singular vectors and values: orthonormal columns, values in descending order; of the
+        entries of a column of V that are largest in modulus the first is positive. Of new rows,
+        those U that belong to the same s and V.
     offset : float
         The mean of the observed values, zero without `center`.
     row_bias, col_bias : numpy.ndarray, shape (m,), (n,), or None
     history : tuple of Record
+        Method, rank, residual, change, error at entries held out and time of each step.
     converged : bool
     reason : str
         Why the work stopped.
     diagnostics : Diagnostics
+        Whether the observed entries can determine the matrix.
     info : Mapping
+        Method and why, seconds, threads, and the options that `update` repeats.
+    penalties : tuple of Penalty
+        What coefficients of rows, and of columns, cost in the fit, for new rows and columns.
     """
 
     U: Host
@@ -46,22 +70,441 @@ class CompletionResult(Result):
     reason: str
     diagnostics: Diagnostics
     info: Mapping[str, Any]
+    penalties: tuple[Penalty | None, Penalty | None] = (None, None)
 
-    _shown: ClassVar[tuple[str, ...]] = ("U", "s", "V", "converged", "reason")
+    _shown: ClassVar[tuple[str, ...]] = ("U", "s", "V", "converged", "reason", "iterations")
 
     @property
     def rank(self) -> int:
         """The number of singular values."""
         return int(self.s.size)
 
-    def predict(self, rows: Host, columns: Host) -> Host:
-        """Return single entries."""
-        rows, columns = np.asarray(rows), np.asarray(columns)
-        x: Host = Factors(self.U * self.s, self.V).at(rows, columns) + self.U.dtype.type(
-            self.offset
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of the matrix."""
+        return int(self.U.shape[0]), int(self.V.shape[0])
+
+    @property
+    def iterations(self) -> int:
+        """The number of steps."""
+        return len(self.history)
+
+    @property
+    def T(self) -> CompletionResult:
+        """The completion of the transpose."""
+        return replace(
+            self,
+            U=self.V,
+            V=self.U,
+            row_bias=self.col_bias,
+            col_bias=self.row_bias,
+            diagnostics=self.diagnostics.T,
+            penalties=self.penalties[::-1],
         )
+
+    def predict(self, rows: Any, cols: Any) -> Host:
+        """Return single entries.
+
+        Parameters
+        ----------
+        rows, cols : int or array of int
+            Row and column numbers, of the same shape or of shapes that broadcast.
+
+        Returns
+        -------
+        numpy.ndarray of that shape
+            NaN where nothing is known, see above.
+
+        Raises
+        ------
+        InputError
+            If a number is negative or too large.
+
+        Notes
+        -----
+        Costs ``2 k`` operations an entry. The matrix is not formed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from lowapprox import complete
+        >>> A = np.outer([1.0, 2.0, 3.0, 4.0], [1.0, 1.0, 2.0])
+        >>> A[3, 2] = np.nan
+        >>> result = complete(A, 1, reg=0, rng=0)
+        >>> bool(np.isclose(result.predict(3, 2), 8.0))
+        True
+        """
+        i, j = _numbers(rows, "rows", self.shape[0]), _numbers(cols, "cols", self.shape[1])
+        try:
+            i, j = np.broadcast_arrays(i, j)
+        except ValueError:
+            raise InputError(
+                f"`rows` and `cols` must have shapes that broadcast, got {i.shape} and {j.shape}"
+            ) from None
+        out = np.empty(i.shape, self.U.dtype)
+        flat, scaled = out.reshape(-1), self.U * self.s
+        step = max(1, _BLOCK // max(1, self.rank))
+        for start in range(0, flat.size, step):
+            a, b = (x.reshape(-1)[start : start + step] for x in (i, j))
+            product = np.einsum("tk,tk->t", scaled[a], self.V[b])
+            flat[start : start + step] = self._finished(product, a, b)
+        return out
+
+    def block(self, rows: Any = None, cols: Any = None) -> Host:
+        """Return the block of the matrix where some rows and columns meet.
+
+        Parameters
+        ----------
+        rows, cols : slice, array of int or array of bool, optional
+            All by default.
+
+        Returns
+        -------
+        numpy.ndarray, shape (number of rows, number of columns)
+        """
+        i, j = _chosen(rows, "rows", self.shape[0]), _chosen(cols, "cols", self.shape[1])
+        product = (self.U[i] * self.s) @ self.V[j].T
+        return self._finished(product, i[:, None], j)
+
+    def to_dense(self) -> Host:
+        """Return the whole matrix.
+
+        Returns
+        -------
+        numpy.ndarray, shape (m, n)
+        """
+        return self.block()
+
+    def as_linear_operator(self) -> LinearOperator:
+        """Return the matrix as a `scipy.sparse.linalg.LinearOperator`.
+
+        Returns
+        -------
+        LinearOperator
+
+        Raises
+        ------
+        InputError
+            If entries are unknown: a product with NaN would be NaN as a whole.
+        """
+        from scipy.sparse.linalg import LinearOperator
+
+        if not self._has_means and not self.diagnostics.connected:
+            raise InputError(
+                "a linear operator needs all entries, and "
+                f"{self.diagnostics.empty_rows} rows and {self.diagnostics.empty_cols} columns "
+                f"without entries, {self.diagnostics.components} components leave some unknown; "
+                "use `block` for the known ones"
+            )
+        return LinearOperator(
+            dtype=self.U.dtype,
+            shape=self.shape,
+            matvec=lambda x: self._times(x.reshape(-1, 1))[:, 0],
+            rmatvec=lambda y: self.T._times(y.reshape(-1, 1))[:, 0],
+            matmat=self._times,
+            rmatmat=self.T._times,
+        )
+
+    def fold_in_rows(
+        self,
+        A_new: Any,
+        *,
+        mask: Any = None,
+        shape: Any = None,
+        weights: Any = None,
+        duplicates: str = "error",
+    ) -> CompletionResult:
+        """Complete new rows, with V as it is.
+
+        Parameters
+        ----------
+        A_new : sparse array, array, or tuple (rows, columns, values)
+            Observed entries of p new rows, in any form that `complete` takes.
+        mask, shape, weights, duplicates
+            As for `complete`.
+
+        Returns
+        -------
+        CompletionResult, shape (p, n)
+            The new rows, with the same s and V; ``U`` are their coefficients.
+
+        Raises
+        ------
+        InputError
+            If the number of columns is another.
+
+        Notes
+        -----
+        A row is the exact solution of the ridge regression that it would be in the fit, in
+        float64: rows of the fit come out as they are there, if it has converged. Entries in
+        columns of different components share no coordinates: a row belongs to the component
+        where it has most of its entries, and only those count. Costs ``O(N k^2 + p k^3)`` for N
+        entries.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from lowapprox import complete
+        >>> result = complete(np.outer([1.0, 2.0, 3.0], [1.0, 2.0, 4.0]), 1, reg=0, rng=0)
+        >>> new = result.fold_in_rows([[5.0, np.nan, np.nan]])
+        >>> bool(np.allclose(new.to_dense(), [[5.0, 10.0, 20.0]]))
+        True
+        """
+        start = time.perf_counter()
+        new = read(
+            A_new, mask=mask, shape=shape, weights=weights, duplicates=duplicates, name="A_new"
+        )
+        _same_size(new.shape[1], self.shape[1], "columns")
+        return replace(self._folded(new.rows), info=run_info(start, "fold-in"))
+
+    def fold_in_cols(
+        self,
+        A_new: Any,
+        *,
+        mask: Any = None,
+        shape: Any = None,
+        weights: Any = None,
+        duplicates: str = "error",
+    ) -> CompletionResult:
+        """Complete new columns, with U as it is.
+
+        Parameters
+        ----------
+        A_new : sparse array, array, or tuple (rows, columns, values)
+            Observed entries of p new columns, in any form that `complete` takes.
+        mask, shape, weights, duplicates
+            As for `complete`.
+
+        Returns
+        -------
+        CompletionResult, shape (m, p)
+            The new columns, with the same U and s; ``V`` are their coefficients.
+
+        Raises
+        ------
+        InputError
+            If the number of rows is another.
+        """
+        start = time.perf_counter()
+        new = read(
+            A_new, mask=mask, shape=shape, weights=weights, duplicates=duplicates, name="A_new"
+        )
+        _same_size(new.shape[0], self.shape[0], "rows")
+        return replace(self.T._folded(new.columns).T, info=run_info(start, "fold-in"))
+
+    def update(
+        self,
+        A_more: Any,
+        *,
+        mask: Any = None,
+        shape: Any = None,
+        weights: Any = None,
+        duplicates: str = "error",
+        **options: Any,
+    ) -> CompletionResult:
+        """Fit again, from this result, when there are more entries, rows or columns.
+
+        Parameters
+        ----------
+        A_more : sparse array, array, or tuple (rows, columns, values)
+            All observed entries, those of the fit too. It may have more rows and columns.
+        mask, shape, weights, duplicates
+            As for `complete`.
+        **options
+            Options of `complete` that shall be others than in this fit.
+
+        Returns
+        -------
+        CompletionResult
+
+        Raises
+        ------
+        InputError
+            If there are fewer rows or columns than in this fit.
+        """
+        from lowapprox.completion.complete import complete
+
+        form = {"mask": mask, "shape": shape, "weights": weights, "duplicates": duplicates}
+        start = self._grown(read(A_more, **form, name="A_more"))
+        again = {"rank": self.rank, **self.info.get("options", {}), **options}
+        return complete(A_more, **form, **again, init=start)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the result to a file, without pickle.
+
+        Parameters
+        ----------
+        path : str or path
+            By custom it ends in ``.npz``.
+        """
+        from lowapprox.completion.storing import save
+
+        save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> CompletionResult:
+        """Read a result from a file that `save` has written.
+
+        Parameters
+        ----------
+        path : str or path
+
+        Returns
+        -------
+        CompletionResult
+
+        Raises
+        ------
+        InputError
+            If the file is none of those.
+        """
+        from lowapprox.completion.storing import load
+
+        return load(Path(path))
+
+    @property
+    def _has_means(self) -> bool:
+        return self.offset != 0.0 or self.row_bias is not None or self.col_bias is not None
+
+    def _finished(self, product: Host, rows: Host, cols: Host) -> Host:
+        """Add the means to entries of the product, and leave it out where nothing is known."""
+        found = self.diagnostics
+        if not found.connected:
+            a, b = found.row_component[rows], found.col_component[cols]
+            product[(a != b) | (a < 0)] = 0.0 if self._has_means else np.nan
+        product += product.dtype.type(self.offset)
         if self.row_bias is not None:
-            x += self.row_bias[rows]
+            product += self.row_bias[rows]
         if self.col_bias is not None:
-            x += self.col_bias[columns]
-        return x
+            product += self.col_bias[cols]
+        return product
+
+    def _times(self, X: Host) -> Host:
+        """Return the product with X of shape (n, b)."""
+        out = np.zeros((self.shape[0], X.shape[1]), np.result_type(self.U, X))
+        for rows, cols in self._parts():
+            out[rows] += (self.U[rows] * self.s) @ (self.V[cols].T @ X[cols])
+        total = X.sum(axis=0)
+        out += self.offset * total
+        if self.row_bias is not None:
+            out += np.outer(self.row_bias, total)
+        if self.col_bias is not None:
+            out += self.col_bias @ X
+        return out
+
+    def _parts(self) -> Iterator[tuple[Any, Any]]:
+        """Yield the rows and columns of each component."""
+        found = self.diagnostics
+        if found.connected:
+            yield slice(None), slice(None)
+            return
+        labels = (found.row_component, found.col_component)
+        orders = [np.argsort(x, kind="stable") for x in labels]
+        bounds = [
+            np.searchsorted(x[o], np.arange(found.components + 1))
+            for x, o in zip(labels, orders, strict=True)
+        ]
+        for c in range(found.components):
+            rows, cols = (o[b[c] : b[c + 1]] for o, b in zip(orders, bounds, strict=True))
+            yield rows, cols
+
+    def _folded(self, rows: Compressed) -> CompletionResult:
+        """Return new rows."""
+        labels = _row_components(rows, self.diagnostics.col_component)
+        keep = self.diagnostics.col_component[rows.indices] == labels[row_numbers(rows)]
+        if not keep.all():
+            rows = selected(rows, keep)
+        s = self.s.astype(np.float64)
+        live = s > np.finfo(self.s.dtype).eps * max(self.shape) * s.max(initial=0.0)
+        biased = self.row_bias is not None
+        design = self.V[:, live].astype(np.float64)
+        targets = rows.values.astype(np.float64) - self.offset
+        if self.col_bias is not None:
+            targets -= self.col_bias[rows.indices]
+        if biased:
+            design = np.hstack([design, np.ones((design.shape[0], 1))])
+        kept = np.append(live, biased) if biased else live
+        penalty = self.penalties[0]
+        penalty = Penalty.none(int(kept.sum())) if penalty is None else penalty.within(kept)
+        z = solve_rows(rows, targets, design, penalty)
+        U = np.zeros((z.shape[0], self.rank))
+        U[:, live] = z[:, : int(live.sum())] / s[live]
+        return replace(
+            self,
+            U=U.astype(self.U.dtype),
+            row_bias=z[:, -1].astype(self.U.dtype) if biased else None,
+            history=(),
+            converged=True,
+            reason="fold-in",
+            diagnostics=self.diagnostics.with_rows(rows.counts, labels),
+        )
+
+    def _grown(self, observed: Observations) -> CompletionResult:
+        """Return the result with new rows and columns behind the others."""
+        (m, n), (M, N) = self.shape, observed.shape
+        if m > M or n > N:
+            raise InputError(
+                f"`A_more` must have at least {m} rows and {n} columns, got shape {(M, N)}"
+            )
+        below = self._folded(_beyond(observed.rows, m, n))
+        beside = self.T._folded(_beyond(observed.columns, n, m))
+        biases = (
+            None if old is None else np.concatenate([old, new])
+            for old, new in ((self.row_bias, below.row_bias), (self.col_bias, beside.row_bias))
+        )
+        row_bias, col_bias = biases
+        U, V = np.vstack([self.U, below.U]), np.vstack([self.V, beside.U])
+        return replace(self, U=U, V=V, row_bias=row_bias, col_bias=col_bias)
+
+
+def _beyond(rows: Compressed, size: int, columns: int) -> Compressed:
+    """Return the rows from number `size` on, with their entries in the first columns."""
+    cut = slice(rows.indptr[size], None)
+    weights = None if rows.weights is None else rows.weights[cut]
+    indptr = rows.indptr[size:] - rows.indptr[size]
+    rest = Compressed(indptr, rows.indices[cut], rows.values[cut], weights)
+    return selected(rest, rest.indices < columns)
+
+
+def _row_components(rows: Compressed, col_component: Host) -> Host:
+    """Return the component in which each row has most of its entries, -1 if it has none."""
+    labels = np.full(rows.indptr.size - 1, -1, np.int32)
+    found = col_component[rows.indices]
+    base = int(col_component.max(initial=0)) + 1
+    row = row_numbers(rows)[found >= 0].astype(np.int64)
+    pairs, counts = np.unique(row * base + found[found >= 0], return_counts=True)
+    order = np.lexsort((-pairs, counts))  # the last one that is written stays
+    labels[pairs[order] // base] = pairs[order] % base
+    return labels
+
+
+def _numbers(x: Any, name: str, size: int) -> Host:
+    """Return row or column numbers as an array, checked."""
+    index = np.asarray(x)
+    if index.dtype.kind not in "iu" and index.size:
+        raise InputTypeError(f"`{name}` must hold integers, got dtype {index.dtype}")
+    if index.size and (index.min() < 0 or index.max() >= size):
+        raise InputError(
+            f"`{name}` must lie in [0, {size - 1}], got {index.min()} to {index.max()}"
+        )
+    numbers: Host = index.astype(np.intp, copy=False)
+    return numbers
+
+
+def _chosen(x: Any, name: str, size: int) -> Host:
+    """Return the numbers that a slice, a mask or numbers choose."""
+    if x is None or isinstance(x, slice):
+        return np.arange(size)[slice(None) if x is None else x]
+    index = np.asarray(x)
+    if index.dtype == np.bool_:
+        if index.shape != (size,):
+            raise InputError(f"`{name}` must have shape ({size},), got {index.shape}")
+        return np.flatnonzero(index)
+    if index.ndim != 1:
+        raise InputError(f"`{name}` must have one dimension, got shape {index.shape}")
+    return _numbers(index, name, size)
+
+
+def _same_size(got: int, wanted: int, what: str) -> None:
+    if got != wanted:
+        raise InputError(f"`A_new` must have {wanted} {what}, got {got}")
