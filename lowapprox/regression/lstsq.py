@@ -39,6 +39,7 @@ from lowapprox.regression.sketched import sketched
 from lowapprox.regression.system import Rows, System, make_system
 from lowapprox.regression.triangle import Triangle, triangle_of
 
+from lowapprox.sketching.tensor import LazyProduct
 if TYPE_CHECKING:
     from lowapprox._core.progress import Progress
     from lowapprox._core.typing import RNGInput
@@ -76,7 +77,8 @@ def lstsq(
     ----------
     A : array, sparse array or linear operator, shape (n, d)
         NumPy array of any strides, memmap, scipy.sparse of any format, or an object with products.
-        Never modified and never copied as a whole.
+        Never modified and never copied as a whole. A product of `lowapprox.sketching.kron` or
+        `khatri_rao` is never formed where it is large; "linf" and "sketch" sketch its factors.
     b : array, shape (n,) or (n, k)
         One or many right-hand sides.
     method : {"auto", "direct", "cholesky", "spir", "fossils", "iterative", "sketch", "linf"}
@@ -193,11 +195,12 @@ def _choose(op: MatrixLike, request: Request) -> tuple[MatrixLike, str, str]:
     """Choose a method by kind and shape, before anything is known of the condition."""
     n, d = op.shape
     method, why = request.method, "asked for"
-    if op.kind == "operator" and n * d <= _SMALL_OPERATOR:
+    lazy = isinstance(op, LazyProduct)
+    if op.kind == "operator" and n * d <= _SMALL_OPERATOR and not (lazy and method in ONE_PASS):
         op = as_matrix(op.entries())
     if 0 in op.shape:
         return op, method, "nothing to solve"
-    if method in {"auto", "direct"} and op.kind == "operator":
+    if method in {"auto", "direct"} and op.kind == "operator" and not lazy:
         if method == "direct" or n < d:
             raise InputTypeError(
                 "method 'direct', which is the one for `A` with fewer rows than columns, needs the "
@@ -239,19 +242,20 @@ def _solve(
         method, why = "direct", "ill-conditioned"
     if method != "direct":
         S = sketch_operator(system, request.sketch, sketch_rows(*system.shape), gen)
-        start = sketched_start(system, S, b_norms, gen, report)
+        cut = None if system.by_rows else rcond
+        start = sketched_start(system, S, b_norms, gen, report, cut)
         if np.isnan(start.condition) and np.isfinite(b_norms).all():
             method, why = "direct", "the sketch is not finite"
         elif start.condition > _WORST / max(rcond, _U):
             method, why = "direct", "nearly or numerically rank-deficient"
         elif automatic:
             method, why = "spir", "tall"
-        if system.op.kind == "operator":
+        if not system.by_rows:
             method = "spir" if method == "direct" else method
         if method in _ITERATIONS:
             outcome = _ITERATIONS[method](system, start, target)
             best = better(best, outcome)
-            if automatic and not passed(outcome, request) and system.op.kind != "operator":
+            if automatic and not passed(outcome, request) and system.by_rows:
                 method, why = "direct", "the iteration failed the check"
     if method == "direct":
         best = better(best, direct(system, rcond, b_norms, target))
@@ -279,9 +283,9 @@ def _read_once(
     system: System, method: str, why: str, request: Request, gen: np.random.Generator
 ) -> Answer:
     """Solve a sketched problem, or the whole one where no smaller sketch is enough."""
-    kind = request.sketch
+    kind, lazy = request.sketch, isinstance(system.op, LazyProduct)
     if kind == "auto":
-        kind = "srht" if method == "linf" else "sparse"
+        kind = "srht" if method == "linf" or lazy else "sparse"
     found = sketched(
         system,
         lambda rows: sketch_operator(system, kind, rows, gen),
@@ -292,8 +296,10 @@ def _read_once(
     )
     if found is None:
         why = "a sketch of fewer rows is not enough, or the condition too large"
-        return _solve(system, "direct", why, request, gen, Reporter(None, False))
+        exact = "direct" if system.by_rows else "spir"
+        return _solve(system, exact, why, request, gen, Reporter(None, False))
     count = system.b.shape[1]
+        robust=lazy and kind == "srht",
     return Answer(
         X=found.X,
         residual=found.residual,

@@ -12,6 +12,7 @@ from lowapprox.regression.outcome import Check, Outcome
 from lowapprox.regression.spread import Spread
 from lowapprox.regression.system import Host, System, squares_of
 from lowapprox.regression.triangle import BackwardError, Triangle, Truncated, triangle_of
+from lowapprox.sketching.tensor import LazyProduct
 
 __all__ = [
     "Start",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 _U = float(np.finfo(float).eps)
+_HOPELESS = 0.1  # of 1 / rcond, from which singular values are looked at one by one
 _SWEEPS = 4
 _MOST_STEPS = 100
 _LEAST_NORM = 1e-151  # of a column: the squares of smaller ones lose digits
@@ -71,9 +73,11 @@ def sketch_rows(n: int, d: int) -> int:
 
 def sketch_operator(system: System, kind: str, rows: int, gen: np.random.Generator) -> Any:
     """Return a sketching operator for the rows of a system."""
-    from lowapprox.sketching import SRHT, Gaussian, SparseSign
+    from lowapprox.sketching import SRHT, Gaussian, SparseSign, TensorSRHT
 
     n = system.shape[0]
+    if isinstance(system.op, LazyProduct) and kind in {"auto", "srht"}:
+        return TensorSRHT(rows, [factor.shape[0] for factor in system.op.factors], rng=gen)
     if kind == "gaussian":
         return Gaussian(rows, n, rng=gen)
     if kind == "srht":
@@ -87,21 +91,30 @@ def sketched_start(
     b_norms: Host,
     gen: np.random.Generator,
     report: Callable[[int, int, float, float], bool],
+    rcond: float | None = None,
 ) -> Start:
-    """Sketch the problem and factor the sketch."""
+    """Sketch the problem and factor the sketch.
+
+    With `rcond`, singular values below it are cut off where the condition number is hopeless.
+    """
     d = system.shape[1]
     with np.errstate(all="ignore"):
         R = triangle_of(system.sketch(S))
         factor = R[:d, :d].copy()
         if system.ridge:
             R = triangle_of(np.concatenate([R, np.sqrt(system.ridge) * np.eye(d, R.shape[1])]))
-        triangle = Triangle(R[:d, :d])
-        condition = triangle.condition(gen) if np.isfinite(R).all() else np.nan
+        full = Triangle(R[:d, :d])
+        condition = full.condition(gen) if np.isfinite(R).all() else np.nan
+        triangle: Triangle | Truncated = full
+        if rcond is not None and condition * rcond > _HOPELESS:
+            triangle = Truncated(full, rcond)
+            condition = triangle.condition
         X = triangle.solve(R[:d, d:])
         measure = BackwardError(triangle, b_norms)
     rows = S.shape[0]
     error = float(np.sqrt(2.0 / max(rows - d, 1)))
-    spread = Spread(factor, system.ridge, 0.0, d, system.count, rows=rows, error=error)
+    cut, rank = (0.0, d) if triangle is full else (rcond or 0.0, triangle.rank)
+    spread = Spread(factor, system.ridge, cut, rank, system.count, rows=rows, error=error)
     return Start(triangle, X, condition, d / S.shape[0], measure, report, spread)
 
 
@@ -139,6 +152,8 @@ def _refined(system: System, start: Start, target: float, sweep: _Sweep) -> Outc
         stop = start.report(steps, system.passes, float(best.error.max()), target)
         if stop or (number and not gained.any()):
             break
+    if isinstance(start.triangle, Truncated) and start.triangle.rank < best.X.shape[0]:
+        best = Check.of(system, start.triangle.shortest(best.X), start.measure)
     return _outcome(start, best, steps)
 
 

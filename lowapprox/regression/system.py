@@ -9,6 +9,7 @@ import numpy as np
 
 from lowapprox._core.errors import InputTypeError
 from lowapprox._core.matrix import MatrixLike
+from lowapprox.sketching.tensor import LazyProduct
 
 __all__ = ["Host", "Rows", "System", "blocks", "make_system", "squares_of"]
 
@@ -16,6 +17,8 @@ Host: TypeAlias = np.ndarray[Any, Any]
 
 _KERNEL_ENTRIES = 1 << 20  # smaller matrices never load numba
 _BLOCKS = 64  # ranges of rows, whose sums are made apart and added in order
+_PRODUCT_ENTRIES = 1 << 22  # of a sketch that an operator is multiplied with at a time
+_LEAST_PRODUCTS = 8
 _TILE_ENTRIES = 1 << 17  # a tile is read twice in a pass, the second time from the cache
 
 
@@ -34,6 +37,8 @@ class System:
         Adds rows ``sqrt(ridge) I`` to A and zeros to b.
     dtype : numpy.dtype
         float64, or complex128 where A or b is complex.
+    by_rows : bool
+        Whether the rows of A can be read, and not only products.
     passes : int
         Reads of A so far.
     """
@@ -44,6 +49,7 @@ class System:
         self.shape = op.shape
         self.passes = 0
         self.compiled = op.shape[0] * op.shape[1] >= _KERNEL_ENTRIES
+        self.by_rows = op.kind != "operator" or isinstance(op, LazyProduct)
 
     def residual(self, X: Host) -> tuple[Host, Host]:
         """Return ``|b - A X|^2``, one for each column and with the ridge, and half its gradient.
@@ -130,9 +136,10 @@ class System:
         d = self.shape[1]
         A: Host = np.zeros((S.shape[0], d), self.dtype)
         B: Host = np.zeros((S.shape[0], self.b.shape[1]), self.dtype)
-        if self.op.kind == "operator":
-            if self.weights is not None:
-                raise InputTypeError("`weights` need a matrix with rows, got an operator `A`")
+        if not self.by_rows:
+            A[...] = self._products(S)
+            S.apply_rows(self.tile_b(0, self.shape[0]), 0, B)
+        elif isinstance(self.op, LazyProduct) and self.weights is None:
             A[...] = S @ self.op
             S.apply_rows(self.b, 0, B)
         elif self.weights is None:
@@ -147,6 +154,18 @@ class System:
                 S.apply_rows(self.tile(i, i + step), i, A)
                 S.apply_rows(self.tile_b(i, i + step), i, B)
         return np.concatenate([A, B], axis=1)
+
+    def _products(self, S: Any) -> Host:
+        """Return ``S W^(1/2) A`` by products with some rows of S at a time."""
+        n, m = self.shape[0], S.shape[0]
+        step = max(_LEAST_PRODUCTS, _PRODUCT_ENTRIES // n)
+        parts = []
+        for i in range(0, m, step):
+            rows = S.H @ np.eye(m, min(step, m - i), -i)
+            if self.weights is not None:
+                rows = rows * np.sqrt(self.weights[:, None])
+            parts.append(self.op.rmat(rows.astype(self.op.dtype, copy=False)).conj().T)
+        return np.concatenate(parts)
 
     def run(self, work: Callable[[int], None], count: int) -> None:
         """Call ``work`` for all ranges, on several threads where the matrix is large."""
