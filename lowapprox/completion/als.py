@@ -134,7 +134,7 @@ class Alternation:
         prior = self.ridge.before(side, X, free)
         gauge, sums = half_step(half, X, F[:, free], offset, prior, solver, new[:, free])
         self.ridge.after(side, half, new[:, free], free, gauge, sums)
-        factors = Factors(new, F)
+        factors = Factors(new, F, (gauge.penalty(prior.ridge), both.penalties[1]))
         self.factors = factors if side == 0 else factors.T
         return sums
 

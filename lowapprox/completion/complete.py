@@ -21,8 +21,9 @@ from lowapprox._core.typing import Array, MatrixInput
 from lowapprox.completion._request import Request, checked_request
 from lowapprox.completion.auto import searches
 from lowapprox.completion.diagnosis import Diagnostics, announce, diagnose
+from lowapprox.completion.folding import Penalty
 from lowapprox.completion.holdout import hold_out
-from lowapprox.completion.observations import Compressed, Observations
+from lowapprox.completion.observations import Compressed, Host, Observations
 from lowapprox.completion.problem import Factors, HeldOut, Method, Problem, Watch
 from lowapprox.completion.reading import read
 from lowapprox.completion.result import CompletionResult
@@ -354,6 +355,11 @@ def _result(
     signs = np.where(peak < 0, -1.0, 1.0)
     dtype = problem.observed.dtype
     bias = scale * problem.unit
+    signed = signs[:, None]
+    penalties = (
+        _penalty(problem, factors, 0, signed * right @ T),
+        _penalty(problem, factors, 1, signed * left.T @ R),
+    )
     return CompletionResult(
         U=(U * signs).astype(dtype),
         s=(s * scale).astype(dtype),
@@ -366,7 +372,30 @@ def _result(
         reason=verdict.reason,
         diagnostics=found,
         info=info,
+        penalties=penalties,
     )
+
+
+def _penalty(problem: Problem, factors: Factors, side: int, change: Host) -> Penalty | None:
+    """Return what rows of one side cost, as coefficients of the singular vectors of the other.
+
+    `change` makes those of rows of the factor. The bias comes last; scales cancel.
+    """
+    k = change.shape[0]
+    biased = problem.row_bias if side == 0 else problem.col_bias
+    size = k + biased
+    penalty = factors.penalties[side]
+    if penalty is None:
+        if not problem.ridge:
+            return None
+        both = [np.zeros((size, size)), problem.ridge * np.eye(size)]
+        penalty = Penalty(*(both if problem.per_entry else both[::-1]))
+    whole = np.zeros((size, size))
+    first = int(biased and side == 0)
+    whole[:k, first : first + k] = change
+    if biased:
+        whole[-1, 0 if side == 0 else -1] = problem.unit
+    return penalty.into(whole)
 
 
 def _normalized(observed: Observations, *, center: bool) -> tuple[float, float, Observations]:

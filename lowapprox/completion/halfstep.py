@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lowapprox.completion.folding import Penalty
 from lowapprox.completion.observations import Compressed, Host
 from lowapprox.completion.tall import gram, times
 
@@ -57,6 +58,10 @@ class Gauge:
         T = root @ Q
         added = np.zeros(k) if spread is None else np.einsum("ia,ij,ja->a", T, spread, T)
         return cls(T, inverse @ Q, np.maximum(e, floor), added)
+
+    def penalty(self, ridge: float) -> Penalty:
+        """Return what a row of X costs, in the coordinates before the change."""
+        return Penalty(ridge * self.back @ self.back.T, (self.back * self.spread) @ self.back.T)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from lowapprox._core.errors import NumericalError
 from lowapprox._core.progress import Reporter
+from lowapprox.completion.folding import Penalty
 from lowapprox.completion.observations import Host, Observations
 
 __all__ = ["Factors", "HeldOut", "Method", "Problem", "Record", "Watch"]
@@ -20,10 +21,15 @@ _STILL = 1e-3  # change of the product over the residual, from which on nothing 
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """A product ``U @ V.T``; U has shape (m, k), V shape (n, k), in no particular gauge."""
+    """A product ``U @ V.T``; U has shape (m, k), V shape (n, k), in no particular gauge.
+
+    Methods that alternate add what the rows of U, and of V, cost when they were solved for: of all
+    columns but the constants beside biases.
+    """
 
     U: Host
     V: Host
+    penalties: tuple[Penalty | None, Penalty | None] = (None, None)
 
     @property
     def rank(self) -> int:
@@ -33,7 +39,7 @@ class Factors:
     @property
     def T(self) -> Factors:
         """The factors of the transpose."""
-        return Factors(self.V, self.U)
+        return Factors(self.V, self.U, self.penalties[::-1])
 
     def at(self, rows: Host, columns: Host) -> Host:
         """Return single entries of the product, by blocks that stay in the cache."""
@@ -200,6 +206,7 @@ class Watch:
             self.reason = "residual"
         elif change <= small:
             self.reason = "change"
+            self.best = factors if held is None else self.best
         elif held is not None and self.patience is not None and self._since >= self.patience:
             self.reason = "held-out"
         elif len(self.history) >= problem.max_iter:
