@@ -184,6 +184,11 @@ def complete(
     True
     """
     begin = time.perf_counter()
+    options = {
+        **{"method": method, "reg": reg, "reg_scale": reg_scale, "center": center},
+        **{"row_bias": row_bias, "col_bias": col_bias, "nonneg": nonneg, "loss": loss},
+        **{"max_iter": max_iter, "tol": tol},
+    }
     method = checked_choice(method, "method", tuple(METHODS))
     observed = read(A, mask=mask, shape=shape, weights=weights, duplicates=duplicates)
     request = checked_request(observed, rank, reg, reg_scale, max_iter, tol, validation)
@@ -228,9 +233,8 @@ def complete(
             stacklevel=2,
         )
     with blas_threads(1):
-        return _result(
-            whole, factors, watch, offset, scale, verdict, found, run_info(begin, method)
-        )
+        info = run_info(begin, method, options=options)
+        return _result(whole, factors, watch, offset, scale, verdict, found, info)
 
 
 @dataclass(frozen=True, slots=True)
