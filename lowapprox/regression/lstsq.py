@@ -293,13 +293,13 @@ def _read_once(
         request.eps,
         request.delta,
         _WORST / max(request.rcond, _U),
+        robust=lazy and kind == "srht",
     )
     if found is None:
         why = "a sketch of fewer rows is not enough, or the condition too large"
         exact = "direct" if system.by_rows else "spir"
         return _solve(system, exact, why, request, gen, Reporter(None, False))
     count = system.b.shape[1]
-        robust=lazy and kind == "srht",
     return Answer(
         X=found.X,
         residual=found.residual,
