@@ -22,7 +22,8 @@ _TIGHT = 2.2  # oversampling, below which a stuck fit is not taken for noise
 _CLEAN = 1e-2  # relative residual below which noise is not likely
 _STRUCTURE = 1.1  # leading value of the residual over that with random signs
 _NEAR = 1e-2  # relative residual from which on Gauss-Newton converges fast
-_NEWTON = 25  # steps of it at most
+_VERY_NEAR = 1e-3  # the same for factors that may miss a component
+_NEWTON, _FALLING = 2, 0.1  # steps of it, in which the residual should fall by that
 _SLOW = 0.4  # fall in ten sweeps from which on that is worth its steps
 
 
@@ -50,11 +51,11 @@ def auto(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
 
             near = watch.history[-1].residual < _NEAR
             return recover(problem, factors if near else None, watch)
-        factors = _finished(problem, factors, watch)
+        factors = _finished(problem, factors, watch, _VERY_NEAR)
         if watch.reason not in _DONE:
             watch.go_on()
             factors = stepwise(learning, None, watch, _slow)
-            factors = _finished(problem, factors, watch)
+            factors = _finished(problem, factors, watch, _NEAR)
         if tight and watch.reason not in _DONE:
             from lowapprox.completion.irls import irls
 
@@ -84,18 +85,27 @@ def _confirm(problem: Problem, factors: Factors, watch: Watch) -> None:
             watch.reason = "not identified"
 
 
-def _finished(problem: Problem, factors: Factors, watch: Watch) -> Factors:
+def _finished(problem: Problem, factors: Factors, watch: Watch, near: float) -> Factors:
     """Take steps of Gauss-Newton if they are likely to end soon."""
-    if watch.reason in _DONE or not watch.history[-1].residual < _NEAR:
+    residual = watch.history[-1].residual
+    if watch.reason in _DONE or not residual < near:
         return factors
     from lowapprox.completion.gauss_newton import gauss_newton
 
-    watch.go_on()
-    attempt = watch.attempt(problem, _NEWTON)
-    factors = gauss_newton(problem, factors, attempt)
-    if attempt.reason in _DONE and attempt.reason != "max_iter":
-        watch.reason, watch.best = attempt.reason, attempt.best
+    # A few steps tell whether they converge; in a flat valley each costs much.
+    start, last = factors, np.inf
+    while residual < _FALLING * last:
+        attempt = watch.attempt(problem, _NEWTON)
+        start = gauss_newton(problem, start, attempt)
+        last, residual = residual, watch.history[-1].residual
+        if attempt.reason in _DONE and (attempt.reason != "max_iter" or _over(watch)):
+            watch.reason, watch.best = attempt.reason, attempt.best
+            return start
     return factors
+
+
+def _over(watch: Watch) -> bool:
+    return len(watch.history) >= watch.problem.max_iter
 
 
 def _alternated(problem: Problem, watch: Watch, patience: int | None) -> tuple[Factors, bool]:
@@ -111,7 +121,7 @@ def _alternated(problem: Problem, watch: Watch, patience: int | None) -> tuple[F
                 noisy = not _exact_perhaps(problem, alternation.factors, residual)
             return alternation.factors, noisy
         residuals.append(residual)
-        if not noisy and _slow(residuals):
+        if not noisy and (_slow(residuals) or fall(residuals, _SWEEPS) > _STUCK):
             noisy = not _exact_perhaps(problem, alternation.factors, residual)
             if not noisy:
                 return alternation.factors, False
@@ -120,7 +130,7 @@ def _alternated(problem: Problem, watch: Watch, patience: int | None) -> tuple[F
 
 def _slow(residuals: list[float]) -> bool:
     near = residuals[-1] < _NEAR and fall(residuals, _SWEEPS) > _SLOW
-    return near or fall(residuals, _SWEEPS) > _STUCK
+    return near or fall(residuals, 3 * _SWEEPS) > _STUCK
 
 
 def _exact_perhaps(problem: Problem, factors: Factors, residual: float) -> bool:

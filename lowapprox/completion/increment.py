@@ -14,6 +14,7 @@ from lowapprox.completion.start import leading_pairs
 __all__ = ["extended", "fall", "increment", "stepwise"]
 
 _STEPS = 3
+_SWEEPS = 5  # at least, for each rank: after fewer a wrong component may come in, and stay
 _SLOW = 0.97  # fall of the residual in a sweep, from which on the next component is worth more
 
 
@@ -50,7 +51,7 @@ def stepwise(
             if watch("increment", factors, residual=residual, change=change):
                 return watch.best or factors
             residuals.append(residual)
-            if not full and residual > _SLOW * min(residuals[-2:-1], default=np.inf):
+            if not full and len(residuals) >= _SWEEPS and fall(residuals, 1) > _SLOW:
                 break
             if full and leave(residuals):
                 return factors
@@ -68,4 +69,7 @@ def extended(problem: Problem, factors: Factors, count: int) -> Factors:
     gap = factors.residual(observed) if factors.rank else observed.rows.values
     U, s, V = leading_pairs(observed, gap, count, problem.rng, steps=8)
     scale = np.sqrt(s / max(observed.density, np.finfo(float).tiny)).astype(U.dtype)
-    return Factors(np.hstack([factors.U, U * scale]), np.hstack([factors.V, V * scale]))
+    end = factors.rank - problem.col_bias  # before the last column, where that is of biases
+    pairs = ((factors.U, U * scale), (factors.V, V * scale))
+    U, V = (np.hstack([old[:, :end], new, old[:, end:]]) for old, new in pairs)
+    return Factors(U, V)

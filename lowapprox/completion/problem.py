@@ -219,7 +219,7 @@ class Watch:
 
     def attempt(self, problem: Problem, steps: int) -> Watch:
         """Return a watch for one attempt of several, which continues the same history."""
-        limited = replace(problem, max_iter=len(self.history) + steps)
+        limited = replace(problem, max_iter=min(len(self.history) + steps, self.problem.max_iter))
         return Watch(limited, self.reporter, self.patience, self.history, _start=self._start)
 
 
