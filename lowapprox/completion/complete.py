@@ -25,10 +25,11 @@ from lowapprox.completion.folding import Penalty
 from lowapprox.completion.holdout import hold_out
 from lowapprox.completion.observations import Compressed, Host, Observations
 from lowapprox.completion.problem import Factors, HeldOut, Method, Problem, Watch
+from lowapprox.completion.rank import chosen_rank
 from lowapprox.completion.reading import read
 from lowapprox.completion.result import CompletionResult
 from lowapprox.completion.sorting import row_numbers
-from lowapprox.completion.start import with_biases
+from lowapprox.completion.start import mean_biases, with_biases
 from lowapprox.completion.tall import factored, times
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def complete(
         missing, and so is what is masked in a `numpy.ma` array. Triples need `shape`. It is in
         host memory and never modified.
     rank : int or "auto", optional
-        In [1, min(m, n)]. None and "auto" choose it by the error at entries held out.
+        In [1, min(m, n)]. None and "auto" choose it by the error at entries held out;
+        ``result.info["rank_errors"]`` holds the errors of the ranks that were tried.
     mask : array of bool, shape (m, n), optional
         Which entries of a dense `A` are observed.
     shape : tuple of int, optional
@@ -201,13 +203,10 @@ def complete(
         raise InputError(
             f"`row_bias` and `col_bias` need method 'auto', 'als-cg' or 'als-chol', got {method!r}"
         )
-    rank_given = min(5, *observed.shape) if request.rank is None else request.rank
-    found = diagnose(observed, rank_given)
-    announce(found, request.ridge)
     offset, scale, observed = _normalized(observed, center=center)
     whole = Problem(
         observed=observed,
-        rank=rank_given,
+        rank=1 if request.rank is None else request.rank,
         ridge=None if request.ridge is None else request.ridge / scale,
         tol=request.tol,
         max_iter=request.max_iter,
@@ -218,6 +217,14 @@ def complete(
         per_entry=request.per_entry,
         residual_tol=request.residual_tol,
     )
+    more: dict[str, Any] = {}
+    if request.rank is None:
+        with blas_threads(1):
+            k, errors = chosen_rank(whole)
+        whole = replace(whole, rank=k)
+        more["rank_errors"] = {r: scale * error for r, error in errors.items()}
+    found = diagnose(observed, whole.rank)
+    announce(found, request.ridge)
     problem = _with_held_out(whole, request, method, offset, scale)
     reporter = Reporter(callback, progress)
     watch = Watch(problem, reporter)
@@ -233,7 +240,7 @@ def complete(
             stacklevel=2,
         )
     with blas_threads(1):
-        info = run_info(begin, method, options=options)
+        info = run_info(begin, method, options=options, **more)
         return _result(whole, factors, watch, offset, scale, verdict, found, info)
 
 
@@ -279,12 +286,10 @@ def _start(init: Any, problem: Problem, scale: float) -> Factors | None:
             size * problem.rng.standard_normal((p, problem.rank)) for p in problem.observed.shape
         ]
         U, V = (part.astype(problem.observed.dtype) for part in parts)
-        return with_biases(problem, Factors(U, V))
-    biases: tuple[Any, Any] = (None, None)
+        return with_biases(problem, Factors(U, V), mean_biases(problem))
     if isinstance(init, CompletionResult):
         root = np.sqrt(init.s)
         U, V = init.U * root, init.V * root
-        biases = init.row_bias, init.col_bias
     else:
         try:
             U, V = (np.asarray(part) for part in init)
@@ -302,14 +307,13 @@ def _start(init: Any, problem: Problem, scale: float) -> Factors | None:
     if not (np.isfinite(U).all() and np.isfinite(V).all()):
         raise InputError("`init` must hold finite factors, got NaN or infinity")
     U, V = (part.astype(problem.observed.dtype) * problem.unit for part in (U, V))
-    factors = with_biases(problem, Factors(U, V))
-    for asked, bias, part, column in (
-        (problem.row_bias, biases[0], factors.U, 0),
-        (problem.col_bias, biases[1], factors.V, -1),
-    ):
-        if asked and bias is not None:
-            part[:, column] = bias / (scale * problem.unit)
-    return factors
+    first = mean_biases(problem)
+    if isinstance(init, CompletionResult):
+        known = (init.row_bias, init.col_bias)
+        pairs = zip(first, known, strict=True)
+        row, column = (b if b is None or k is None else k / scale for b, k in pairs)
+        first = row, column
+    return with_biases(problem, Factors(U, V), first)
 
 
 def _judged(problem: Problem, factors: Factors, watch: Watch) -> _Verdict:

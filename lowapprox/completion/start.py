@@ -9,37 +9,64 @@ import numpy as np
 from lowapprox._core.csr import csr_products
 from lowapprox.completion.observations import Compressed, Host, Observations
 from lowapprox.completion.problem import Factors, Problem
+from lowapprox.completion.sorting import row_numbers
 from lowapprox.completion.tall import factored
 
-__all__ = ["leading_pairs", "spectral_start", "with_biases"]
+__all__ = ["leading_pairs", "mean_biases", "spectral_start", "with_biases"]
 
 
 def spectral_start(problem: Problem, *, steps: int) -> Factors:
     """Return factors of the zero-filled matrix over its density, with balanced columns."""
     observed, k = problem.observed, problem.rank
-    U, s, V = leading_pairs(observed, observed.rows.values, k, problem.rng, steps=steps, trim=True)
+    biases = mean_biases(problem)
+    values = observed.rows.values
+    if biases[0] is not None:
+        values = values - biases[0][row_numbers(observed.rows)]
+    if biases[1] is not None:
+        values = values - biases[1][observed.rows.indices]
+    U, s, V = leading_pairs(observed, values, k, problem.rng, steps=steps, trim=True)
     s = np.sqrt(s / max(observed.density, np.finfo(float).tiny)).astype(U.dtype)
-    return with_biases(problem, Factors(U * s, V * s))
+    return with_biases(problem, Factors(U * s, V * s), biases)
 
 
-def with_biases(problem: Problem, factors: Factors) -> Factors:
-    """Return the factors with columns for biases, which are zero."""
-    parts = []
-    for part, ends in (
-        (
-            factors.U,
-            (0.0 if problem.row_bias else None, problem.unit if problem.col_bias else None),
-        ),
-        (
-            factors.V,
-            (problem.unit if problem.row_bias else None, 0.0 if problem.col_bias else None),
-        ),
+def mean_biases(problem: Problem) -> tuple[Host | None, Host | None]:
+    """Return biases of rows and columns, where they are asked for, by means in turn.
+
+    The learned ridge takes what is zero at the start for zero for ever.
+    """
+    observed = problem.observed
+    found: list[Host | None] = [None, None]
+    sides = (observed.rows, observed.columns)
+    for side in (0, 1, 0):
+        if not (problem.row_bias, problem.col_bias)[side]:
+            continue
+        entries, other = sides[side], found[1 - side]
+        gap = entries.values if other is None else entries.values - other[entries.indices]
+        weights = 1.0 if entries.weights is None else entries.weights
+        numbers = row_numbers(entries)
+        sums = np.bincount(numbers, gap * weights, entries.counts.size)
+        totals = np.bincount(numbers, np.broadcast_to(weights, gap.shape), entries.counts.size)
+        found[side] = (sums / (totals + 1.0)).astype(observed.dtype)
+    return found[0], found[1]
+
+
+def with_biases(
+    problem: Problem, factors: Factors, biases: tuple[Host | None, Host | None]
+) -> Factors:
+    """Return the factors with columns for biases, in the units of the values."""
+    parts: list[Host] = []
+    for part, bias, constant, first in (
+        (factors.U, biases[0], problem.col_bias, True),
+        (factors.V, biases[1], problem.row_bias, False),
     ):
-        first, last = (
-            np.full((part.shape[0], int(end is not None)), end or 0.0, part.dtype) for end in ends
-        )
-        parts.append(np.hstack([first, part, last]))
-    return Factors(*parts)
+        ends = [
+            [] if bias is None else [bias[:, None] / problem.unit],
+            [np.full((part.shape[0], 1), problem.unit)] if constant else [],
+        ]
+        before, after = ends if first else ends[::-1]
+        parts.append(np.hstack([*before, part, *after]).astype(part.dtype, copy=False))
+    U, V = parts
+    return Factors(U, V)
 
 
 def leading_pairs(

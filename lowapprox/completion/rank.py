@@ -1,0 +1,98 @@
+"""The rank, by the error at entries held out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from lowapprox.completion.als import Alternation, gradients
+from lowapprox.completion.holdout import hold_out
+from lowapprox.completion.increment import extended
+from lowapprox.completion.problem import Factors, HeldOut, Problem
+
+__all__ = ["chosen_rank"]
+
+_SHARE = 0.05
+_MOST_HELD = 200_000
+_LEAST_OVERSAMPLING = 1.2
+_SWEEPS = 30  # for each rank at most
+_PATIENCE = 3
+_STILL = 3e-3  # relative fall of the error in a sweep, below which a rank has shown what it can
+_WORTH = 5e-3  # relative fall of the error that a larger rank must bring
+_LOOSE = 0.8  # of the fall: smaller ranks that near it are worth a look
+_EXACT = 1e-5  # of the values' root mean square: nothing is left to explain
+
+
+def chosen_rank(problem: Problem) -> tuple[int, dict[int, float]]:
+    """Choose a rank; return it with the errors at entries held out, in the units of the values.
+
+    Ranks are doubled while the error falls, each beginning from the factors of the one below and
+    the leading pairs of its residual; then the gaps beside the best one are halved. Of ranks that
+    are about as good the smallest is taken.
+    """
+    observed, judged, most = problem.observed, problem.held_out, _largest(problem)
+    if judged is None and observed.count:
+        share = min(_SHARE, _MOST_HELD / observed.count)
+        observed, judged = hold_out(observed, share, 2, problem.rng)
+    if judged is None or not judged.values.size:
+        return min(most, 1), {}
+    trial = replace(problem, observed=observed, held_out=judged)
+    size = float(np.sqrt(np.mean(judged.values**2)))
+    runs: dict[int, tuple[float, Factors]] = {}
+
+    def tried(rank: int) -> float:
+        below = max((r for r in runs if r < rank), default=0)
+        runs[rank] = _fitted(trial, judged, rank, runs[below][1] if below else None)
+        return runs[rank][0]
+
+    def smallest(share: float) -> int:
+        """Return the smallest rank that brings this share of the fall, on a logarithmic scale."""
+        least = min(error for error, _ in runs.values())
+        bar = max(least * (1.0 + _WORTH), _EXACT * size, least**share * size ** (1.0 - share))
+        return min(r for r, (error, _) in runs.items() if error <= bar)
+
+    rank, error = 1, tried(1)
+    while rank < most and error > _EXACT * size:
+        rank, before = min(2 * rank, most), error
+        error = tried(rank)
+        if error > before * (1.0 - _WORTH):
+            break
+    while gaps := _gaps(sorted(runs), (smallest(1.0), smallest(_LOOSE))):
+        tried(gaps[0])
+    return smallest(1.0), {r: runs[r][0] for r in sorted(runs)}
+
+
+def _gaps(tried: list[int], around: tuple[int, int]) -> list[int]:
+    """Return the middles of gaps below and above the first rank, and below the second."""
+    places = [tried.index(rank) for rank in around]
+    pairs = [(place - 1, place) for place in places]
+    pairs.insert(1, (places[0], places[0] + 1))
+    ends = [(tried[a], tried[b]) for a, b in pairs if a >= 0 and b < len(tried)]
+    return [(low + high) // 2 for low, high in ends if high - low > 1]
+
+
+def _largest(problem: Problem) -> int:
+    """Return the largest rank whose degrees of freedom the entries exceed by a margin, or 1."""
+    size, allowed = sum(problem.observed.shape), problem.observed.count / _LEAST_OVERSAMPLING
+    root = np.sqrt(max(size**2 - 4.0 * allowed, 0.0))
+    return min(max(int((size - root) / 2.0), 1), *problem.observed.shape)
+
+
+def _fitted(
+    problem: Problem, judged: HeldOut, rank: int, start: Factors | None
+) -> tuple[float, Factors]:
+    """Alternate at one rank until the error at the entries held out rests."""
+    part = replace(problem, rank=rank)
+    if start is not None:
+        start = extended(part, start, rank + problem.row_bias + problem.col_bias - start.rank)
+    alternation, solver = Alternation(part, start), gradients(part, 2)
+    least, resting = np.inf, 0
+    for _ in range(_SWEEPS):
+        alternation.sweep(solver)
+        error = judged.error(alternation.factors)
+        resting = 0 if error < least * (1.0 - _STILL) else resting + 1
+        least = min(least, error)
+        if resting == _PATIENCE:
+            break
+    return least, alternation.factors

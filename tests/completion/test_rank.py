@@ -1,0 +1,87 @@
+"""The automatic rank."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lowapprox import complete
+from lowapprox.completion.observations import compressed
+from lowapprox.completion.problem import Problem
+from lowapprox.completion.rank import chosen_rank
+from tests.completion.problems import Known, low_rank
+
+
+def problem(known: Known, **options: object) -> Problem:
+    rng = np.random.default_rng(0)
+    return Problem(
+        **{"observed": known.observed, "rank": 1, "ridge": None, "tol": 1e-3, "max_iter": 100}
+        | {"rng": rng} | options
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rank", "oversampling", "condition", "noise"),
+    [
+        (2, 4.0, 1.0, 0.0),
+        (5, 3.0, 1.0, 0.0),
+        (5, 3.0, 100.0, 0.0),
+        (9, 3.0, 1e4, 0.0),
+        (7, 3.0, 1.0, 0.1),
+        (12, 4.0, 1.0, 0.05),
+        (3, 10.0, 1.0, 1.0),
+    ],
+)
+def test_the_rank_is_found(rank: int, oversampling: float, condition: float, noise: float) -> None:
+    known = low_rank(300, 240, rank, oversampling, condition=condition, noise=noise, seed=3)
+    found, errors = chosen_rank(problem(known))
+    assert found == rank
+    assert list(errors) == sorted(errors)
+    assert errors[rank] <= 1.01 * min(errors.values()) or errors[rank] < 1e-6
+
+
+def test_components_below_the_noise_are_left_out() -> None:
+    known = low_rank(200, 160, 8, 6.0, condition=1e3, noise=0.3, seed=0)
+    found, errors = chosen_rank(problem(known))
+    assert found < 8
+    assert errors[found] < 0.5  # of values of size one, with noise of 0.3
+
+
+def test_biases_are_not_ranks() -> None:
+    known = low_rank(200, 160, 3, 8.0, noise=0.05, seed=1)
+    rows = known.observed.rows
+    rng = np.random.default_rng(0)
+    left, right = rng.standard_normal(200), rng.standard_normal(160)
+    i = np.repeat(np.arange(200), rows.counts)
+    j = rows.indices[: i.size]
+    values = rows.values[: i.size] + left[i] + right[j]
+    result = complete(
+        (i, j, values), shape=(200, 160), row_bias=True, col_bias=True, center=True, rng=0
+    )
+    assert result.rank == 3
+    truth = known.U @ known.V.T + left[:, None] + right
+    assert np.linalg.norm(result.to_dense() - truth) < 0.1 * np.linalg.norm(truth)
+
+
+def test_the_errors_are_told_in_the_units_of_the_data() -> None:
+    known = low_rank(120, 100, 2, 6.0, noise=0.2, seed=2)
+    rows = known.observed.rows
+    i = np.repeat(np.arange(120), rows.counts)
+    triples = i, rows.indices[: i.size], 1000.0 * rows.values[: i.size]
+    result = complete(triples, shape=(120, 100), rng=0)
+    assert result.rank == 2
+    assert 200 < result.info["rank_errors"][2] < 300
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_few_entries(count: int) -> None:
+    i = np.arange(count)
+    observed = compressed(i, i, np.ones(count), None, (6, 5))
+    found, _ = chosen_rank(problem(Known(observed, np.ones((6, 1)), np.ones((5, 1)))))
+    assert found == 1
+
+
+def test_no_rows() -> None:
+    none = np.zeros(0, np.int64)
+    observed = compressed(none, none, np.zeros(0), None, (0, 5))
+    assert chosen_rank(problem(Known(observed, np.ones((0, 1)), np.ones((5, 1))))) == (0, {})
