@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from lowapprox._core.jit import kernel
 
 __all__ = ["scatter"]
@@ -14,20 +16,29 @@ def scatter(codes: Any, starts: Any, places: Any, span: int, out: Any) -> None:
     """Subtract one from ``out[t - j]`` for each text place t and pattern place j that agree.
 
     ``places[starts[c] : starts[c + 1]]`` are the pattern places that agree with text code c,
-    increasing. Only near the ends can t - j lie outside.
+    increasing, in unsigned integers: so no index is looked at twice. Only near the ends can t - j
+    lie outside.
     """
     size = out.size
-    first, last = min(span - 1, codes.size), max(size, span - 1)
+    first, last = min(span - 1, codes.size), min(max(size, span - 1), codes.size)
     for t in range(first):
-        for k in range(starts[codes[t]], starts[codes[t] + 1]):
-            if places[k] > t:
+        code = np.uint64(codes[t])
+        for k in range(np.uint64(starts[code]), np.uint64(starts[code + np.uint64(1)])):
+            shift = t - np.int64(places[k])
+            if shift < 0:
                 break
-            if t - places[k] < size:
-                out[t - places[k]] -= 1
-    for t in range(first, min(last, codes.size)):
-        for k in range(starts[codes[t]], starts[codes[t] + 1]):
-            out[t - places[k]] -= 1
+            if shift < size:
+                out[np.uint64(shift)] -= 1
+    for t in range(first, last):
+        code = np.uint64(codes[t])
+        for k in range(np.uint64(starts[code]), np.uint64(starts[code + np.uint64(1)])):
+            out[np.uint64(t) - np.uint64(places[k])] -= 1
     for t in range(last, codes.size):
-        for k in range(starts[codes[t]], starts[codes[t] + 1]):
-            if t - places[k] < size:
-                out[t - places[k]] -= 1
+        code = np.uint64(codes[t])
+        begin, end = np.uint64(starts[code]), np.uint64(starts[code + np.uint64(1)])
+        for k in range(np.uint64(0), end - begin):
+            shift = t - np.int64(places[end - np.uint64(1) - k])
+            if shift >= size:
+                break
+            if shift >= 0:
+                out[np.uint64(shift)] -= 1

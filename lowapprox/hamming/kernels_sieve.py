@@ -25,7 +25,7 @@ from lowapprox._core.simd import (
     vxor,
 )
 
-__all__ = ["COLUMN", "GROUP", "sieve", "true_places"]
+__all__ = ["COLUMN", "GROUP", "mark", "sieve", "true_places"]
 
 COLUMN = 512  # shifts
 GROUP = 16  # positions between two looks
@@ -36,7 +36,7 @@ _1 = np.uint64(1)
 
 
 @kernel()
-def _mark(codes: Any, start: int, count: int, values: Any, bounds: Any, bitmaps: Any) -> None:
+def mark(codes: Any, start: int, count: int, values: Any, bounds: Any, bitmaps: Any) -> None:
     """Write `count` words of the bitmaps of the codes from `start` on, zeros behind the last code.
 
     The codes ``values[bounds[b] : bounds[b + 1]]`` agree with the letter of bitmap b + 1.
@@ -141,7 +141,7 @@ def sieve(
     count = 0
     for start in range(0, shifts, block):
         stop = min(start + block, shifts)
-        _mark(codes, start, bitmaps.shape[1], values, bounds, bitmaps)
+        mark(codes, start, bitmaps.shape[1], values, bounds, bitmaps)
         for column in range(start, stop, COLUMN):
             base = (column - start) // 64
             p0 = p1 = p2 = p3 = zero

@@ -20,6 +20,7 @@ from lowapprox.hamming.fft import FFTCounter
 from lowapprox.hamming.naive import NaiveCounter
 from lowapprox.hamming.problem import Problem
 from lowapprox.hamming.scatter import ScatterCounter
+from lowapprox.hamming.sparse import SparseBitsCounter
 
 __all__ = ["METHODS", "frequencies", "is_tiny", "names", "predicted_time", "prepare"]
 
@@ -31,6 +32,7 @@ _NAMES: dict[type, str] = {
     ByteCounter: "byte",
     FFTCounter: "fft",
     ScatterCounter: "scatter",
+    SparseBitsCounter: "bits",
 }
 
 _SPECTRA = 48 << 20  # bytes of pattern spectra that "auto" keeps, at most
@@ -48,8 +50,10 @@ _DIGITS = 2.1e-3  # the same for two digits
 _BYTE = 9e-3  # byte: to compare a position, for each byte of the codes
 _FFT_SPANS = np.log([1e3, 1e4, 1e5])
 _FFT_SIGNAL = 0.55, 1.3, 3.2  # fft: to transform and multiply a signal of the text
-_INCREMENT = 1.5  # scatter: an agreement,
-_OCCURRENCES = 7.0  # and to look up those of a text letter
+_SPARSE = 1.6e-3  # sparse: to add a position,
+_BITMAP = 0.015  # and to mark a letter, for each byte of the codes
+_INCREMENT = 0.8  # scatter: an agreement,
+_OCCURRENCES = 6.0  # and to look up those of a text letter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +65,7 @@ class _Split:
     fft: Array
     scatter: Array
     byte: Array
+    sparse: bool = False  # whether "bits" does without copies of its bitmaps
 
 
 def prepare(problem: Problem, method: str = "auto") -> tuple[Sequence[Counter], bool]:
@@ -78,7 +83,7 @@ def prepare(problem: Problem, method: str = "auto") -> tuple[Sequence[Counter], 
         return (BitsCounter(pattern, alphabet),), True
     split = _best_split(problem)
     makers = (
-        (split.bits, BitsCounter),
+        (split.bits, SparseBitsCounter if split.sparse else BitsCounter),
         (split.fft, FFTCounter.prepare),
         (split.scatter, ScatterCounter.prepare),
         (split.byte, ByteCounter),
@@ -147,15 +152,18 @@ def _splits(problem: Problem, counts: Array) -> Iterator[_Split]:
     each = frequencies(problem) * (_OCCURRENCES + _INCREMENT * counts)
     order = np.argsort(-counts, kind="stable")
     for top in (0, *(1 << np.arange(kinds.bit_length())).tolist()):
+        once = _ENCODE + (_fft(top, problem) if top else 0.0)
+        if once == float("inf"):
+            break
         fft = none.copy()
         fft[order[:top]] = all_[order[:top]]
-        once = _ENCODE + (_fft(top, problem) if top else 0.0)
         for slope in (1.2e-3, 2e-3, 3e-3):
             scatter = ~fft & all_ & (each < slope * counts)
             bits = ~fft & all_ & ~scatter
-            rest = _bits(int(bits.sum()), int(counts[bits].sum()), problem)
-            time = once + rest + float(each[scatter].sum())
-            yield _Split(time, bits, fft, scatter, none)
+            rest = int(bits.sum()), int(counts[bits].sum())
+            dense, sparse = _bits(*rest, problem), _sparse(*rest, problem)
+            time = once + min(dense, sparse) + float(each[scatter].sum())
+            yield _Split(time, bits, fft, scatter, none, sparse < dense)
 
 
 def _bits(kinds: int, size: int, problem: Problem) -> float:
@@ -174,6 +182,16 @@ def _bits(kinds: int, size: int, problem: Problem) -> float:
     if problem.text.alphabet.agree is not None:
         return one
     return min(one, with_rows(2 * kinds**0.5, 2, _DIGITS))
+
+
+def _sparse(kinds: int, size: int, problem: Problem) -> float:
+    """Return the time of bit-sliced counting from unshifted bitmaps."""
+    if kinds == 0:
+        return 0.0
+    alphabet = problem.text.alphabet
+    codes = 1.0 if alphabet.agree is None else float(alphabet.agree.mean()) * alphabet.codes
+    mark = _BITMAP * float(alphabet.dtype.itemsize) * codes
+    return 0.35 + mark * kinds + _SPARSE * (1 + kinds / 400) * size
 
 
 def _byte(size: int, problem: Problem) -> float:

@@ -28,7 +28,8 @@ class ScatterCounter:
     @classmethod
     def prepare(cls, pattern: Pattern, alphabet: Alphabet) -> ScatterCounter:
         """List, for each text code, the pattern positions that agree with it, increasing."""
-        order = np.argsort(pattern.letters, kind="stable")
+        letters = pattern.letters.astype(np.min_scalar_type(alphabet.kinds))  # quickly sorted
+        order = np.argsort(letters, kind="stable")
         places = pattern.positions[order]
         counts = np.bincount(pattern.letters, minlength=alphabet.kinds)
         if alphabet.agree is not None:
@@ -39,8 +40,11 @@ class ScatterCounter:
             ]
             places, counts = np.concatenate(lists), np.array([x.size for x in lists])
         everywhere = pattern.positions if alphabet.wild_in_text else places[:0]
-        starts = np.cumsum([0, *counts, 0, everywhere.size], dtype=np.int64)  # other, then wild
-        return cls(pattern, starts, np.concatenate([places, everywhere]))
+        ends = np.cumsum(np.concatenate([[0], counts, [0, everywhere.size]]))  # other, then wild
+        places = np.concatenate([places, everywhere])
+        largest = max(int(ends[-1]), pattern.span)
+        dtype = np.dtype(np.uint32 if largest < 1 << 32 else np.uint64)
+        return cls(pattern, ends.astype(dtype), places.astype(dtype))
 
     def subtract(self, codes: Array, out: Array) -> None:
         """Subtract from ``out[i]`` the number of agreements at shift i."""

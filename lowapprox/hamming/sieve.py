@@ -8,7 +8,7 @@ from lowapprox._core.typing import Array
 from lowapprox.hamming.alphabet import Alphabet, Pattern
 from lowapprox.hamming.problem import Problem
 
-__all__ = ["Sieve", "sieve_time"]
+__all__ = ["Sieve", "bitmaps_of", "sieve_time"]
 
 _BLOCK = 1 << 14  # shifts whose bitmaps are kept at a time, at least
 _SPARE = 512  # shifts that may be left in any part of the text, however small
@@ -37,18 +37,15 @@ class Sieve:
         from lowapprox.hamming.kernels_sieve import GROUP
 
         self.part = part
-        letters, bitmap = np.unique(part.letters, return_inverse=True)
-        codes = [alphabet.codes_of(letter) for letter in letters.tolist()]
-        self._values = np.concatenate(codes).astype(alphabet.dtype)
-        self._bounds = np.cumsum([0, *map(len, codes)])
+        self._values, self._bounds, bitmap = bitmaps_of(part, alphabet)
         self._first = int(part.positions[0])
         places, size = part.positions - self._first, part.size
         span = int(places[-1]) + 1
         block = max(_BLOCK, 1 << span.bit_length())
-        self._shape = letters.size + 1, (block + span) // 64 + 2
+        self._shape = self._bounds.size, (block + span) // 64 + 2
         # The last group is filled up with the first bitmap, which is zero.
         self._loads = np.zeros((-(-size // GROUP) * GROUP, 2), dtype=np.int64)
-        self._loads[:size, 0] = (1 + bitmap) * self._shape[1] + (places >> 6)
+        self._loads[:size, 0] = bitmap * self._shape[1] + (places >> 6)
         self._loads[:size, 1] = places & 63
         counted = np.minimum(np.arange(GROUP, size + GROUP, GROUP), size)
         self._needed = np.maximum(counted - k, 0)
@@ -78,6 +75,23 @@ class Sieve:
             found,
         )
         return found[:count], seen
+
+
+def bitmaps_of(part: Pattern, alphabet: Alphabet) -> tuple[Array, Array, Array]:
+    """Give numbers from 1 on to the bitmaps that a part of a pattern needs, one for each letter.
+
+    Returns
+    -------
+    values, bounds : ndarray
+        ``values[bounds[b - 1] : bounds[b]]`` are the codes that agree with the letter of bitmap b.
+    bitmap : ndarray of int64, shape (p,)
+        That of each position.
+    """
+    used = np.zeros(alphabet.kinds, dtype=bool)
+    used[part.letters] = True
+    codes = [alphabet.codes_of(letter) for letter in np.flatnonzero(used).tolist()]
+    bounds = np.cumsum([0, *map(len, codes)])
+    return np.concatenate(codes).astype(alphabet.dtype), bounds, np.cumsum(used)[part.letters]
 
 
 def sieve_time(kinds: int, size: int, problem: Problem) -> float:

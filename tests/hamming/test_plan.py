@@ -13,6 +13,7 @@ from lowapprox.hamming.fft import FFTCounter
 from lowapprox.hamming.naive import NaiveCounter
 from lowapprox.hamming.problem import pose
 from lowapprox.hamming.scatter import ScatterCounter
+from lowapprox.hamming.sparse import SparseBitsCounter
 
 
 def zipf(gen: np.random.Generator, kinds: int, size: int) -> np.ndarray:
@@ -32,7 +33,7 @@ def test_choice(gen: np.random.Generator) -> None:
     assert chosen(dna, dna[:300]) == [BitsCounter]
     assert chosen(dna, dna[:100_000]) == [FFTCounter]
     words = zipf(gen, 10_000, 300_000)
-    assert chosen(words, words[:5_000]) == [BitsCounter, ScatterCounter]
+    assert chosen(words, words[:5_000]) == [SparseBitsCounter, ScatterCounter]
     long = gen.integers(0, 256, 2_000_000).astype(np.uint8)  # spectra would fill gigabytes
     assert chosen(long, long[:1_000_000]) == [BitsCounter]
     rare = gen.integers(0, 10**6, 300_000)
@@ -62,7 +63,7 @@ def test_all_letters_are_counted_once(seed: int, wild: bool, classes: bool) -> N
     )
     counts = np.bincount(problem.pattern.letters, minlength=problem.text.alphabet.kinds)
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("_INCREMENT", "_OCCURRENCES"):
+        for name in ("_INCREMENT", "_OCCURRENCES", "_SPARSE"):
             patch.setattr(plan, name, 10.0 ** gen.integers(-5, 2))
         patch.setattr(plan, "_FFT_SIGNAL", [float(10.0 ** gen.integers(-5, 2))] * 3)
         for split in plan._splits(problem, counts):
