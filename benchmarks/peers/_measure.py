@@ -9,7 +9,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +19,8 @@ import numpy as np
 
 from benchmarks.problems import cache_folder
 
-#: Rest before each timed call, so that the worker threads of the call before stop spinning.
+#: Rest before each timed call, so that the worker threads of the call before stop spinning: for
+#: families that leave the work to BLAS.
 PAUSE = 0.25
 
 #: Packages that are compared with, and that the library itself does not know.
@@ -94,23 +95,40 @@ class Timing:
         return cells | Watch.cells(self.foreign)
 
 
-def once(f: Callable[[], Any]) -> tuple[float, Any]:
-    """Time one call, after a rest and a garbage collection."""
-    gc.collect()
-    time.sleep(PAUSE)
+def once(f: Callable[[], Any], rest: float = PAUSE) -> tuple[float, Any]:
+    """Time one call, after a rest and a garbage collection; with no rest, right away."""
+    if rest:
+        gc.collect()
+        time.sleep(rest)
     start = time.perf_counter()
     result = f()
     return time.perf_counter() - start, result
 
 
-def compare(ours: Callable[[], Any], peer: Callable[[], Any], budget: Budget) -> Timing:
+def compare(
+    ours: Callable[[], Any], peer: Callable[[], Any], budget: Budget, rest: float = PAUSE
+) -> Timing:
     """Time two calls in interleaved pairs ours, peer, ours, peer, ...; both have been warmed."""
     watch = Watch()
-    first = (once(ours)[0], once(peer)[0])  # also tells how many pairs fit the budget
-    count = budget.pairs(sum(first) + 2 * PAUSE)
-    times = [first] + [(once(ours)[0], once(peer)[0]) for _ in range(count - 1)]
-    a, b = np.array(times).T
+    a, b = interleaved((ours, peer), budget, rest)
     return Timing(a, b, watch.share)
+
+
+def interleaved(
+    calls: Sequence[Callable[[], Any]], budget: Budget, rest: float = PAUSE
+) -> np.ndarray[Any, Any]:
+    """Time some warmed calls in turn, again and again; return a row for each of them."""
+    gc.collect()
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        times = [[once(call, rest)[0] for call in calls]]  # also tells how many fit the budget
+        count = budget.pairs(sum(times[0]) + len(calls) * rest)
+        times += [[once(call, rest)[0] for call in calls] for _ in range(count - 1)]
+    finally:
+        if collecting:
+            gc.enable()
+    return np.array(times).T
 
 
 class Watch:
@@ -142,11 +160,9 @@ def foreign_seconds() -> float:
     return (user + nice + system) / os.sysconf("SC_CLK_TCK") - own.user - own.system
 
 
-def median_time(f: Callable[[], Any], budget: Budget) -> float:
+def median_time(f: Callable[[], Any], budget: Budget, rest: float = PAUSE) -> float:
     """Return the median time of a warmed call, on its own."""
-    first = once(f)[0]
-    rest = [once(f)[0] for _ in range(budget.pairs(2 * (first + PAUSE)) - 1)]
-    return float(np.median([first, *rest]))
+    return float(np.median(interleaved((f, f), budget, rest)[0]))
 
 
 def best_time(f: Callable[[], Any], runs: int = 9) -> float:

@@ -29,6 +29,7 @@ from numba.extending import intrinsic, models, register_model
 __all__ = [
     "REGISTERS",
     "REGISTER_BYTES",
+    "take",
     "vadd",
     "vand",
     "vcombine",
@@ -173,9 +174,12 @@ def _shift_right(_: Any, v: Any, _bits: Any) -> Any:
 def _funnel(_: Any, v: Any, w: Any, _bits: Any) -> Any:
     def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
         vector = context.get_value_type(v)
-        shift = _broadcast(builder, _cut(builder, args[2], vector), vector)
-        fshr = _standard(builder, "fshr", vector, 3)
-        return builder.call(fshr, [args[1], args[0], shift])
+        words = ir.VectorType(ir.IntType(64), v.count * v.dtype.bitwidth // 64)
+        low, high = (builder.bitcast(x, words) for x in args[:2])
+        fshr = _standard(builder, "fshr", words, 3)
+        return builder.bitcast(
+            builder.call(fshr, [high, low, _broadcast(builder, args[2], words)]), vector
+        )
 
     return v(v, w, types.intp), codegen
 
@@ -209,6 +213,15 @@ def _where(_: Any, bits: Any, v: Any, w: Any) -> Any:
         return builder.select(lanes, args[1], args[2])
 
     return v(bits, v, w), codegen
+
+
+def _take(_: Any, array: Any) -> Any:
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        one = ir.Constant(ir.IntType(array.dtype.bitwidth), 1)
+        return builder.atomic_rmw("add", data, one, "monotonic")
+
+    return array.dtype(array), codegen
 
 
 def _double(_: Any, v: Any) -> Any:
@@ -526,10 +539,9 @@ def vshr(v: Any, bits: Any) -> Any:
 
 @_compiled_as(_funnel)
 def vfunnel(v: Any, w: Any, bits: Any) -> Any:
-    """Return ``v >> bits`` with the lowest bits of `w` on top; unsigned, bits < width of a lane."""
-    width = v.dtype.type(8 * v.dtype.itemsize)
-    shift = v.dtype.type(bits)
-    return v >> shift | w << width - shift if shift else v
+    """Return ``v >> bits`` with the lowest bits of `w` on top, in words of 64 bits; bits < 64."""
+    low, high, shift = v.view(np.uint64), w.view(np.uint64), np.uint64(bits)
+    return (low >> shift | high << np.uint64(64) - shift).view(v.dtype) if bits else v
 
 
 @_compiled_as(_equal)
@@ -548,6 +560,13 @@ def vcount(bits: Any) -> Any:
 def vwhere(bits: Any, v: Any, w: Any) -> Any:
     """Return the lanes of `v` where an unsigned integer has bit i set for lane i, else of `w`."""
     return np.where([int(bits) >> i & 1 for i in range(v.size)], v, w)
+
+
+@_compiled_as(_take)
+def take(array: Any) -> Any:
+    """Return ``array[0]`` and add one to it; no other thread gets the same number."""
+    array[0] += 1
+    return array[0] - 1
 
 
 @_compiled_as(_double)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
 from lowapprox._core.typing import Array
@@ -9,9 +12,10 @@ from lowapprox.hamming.alphabet import Alphabet, Pattern
 
 __all__ = ["BitsCounter"]
 
-_BLOCK = 1 << 13  # shifts whose counters are kept at a time
+_TILE = 1 << 13  # shifts that are counted at a time
 _CHUNK = 1 << 14  # pattern positions whose rows are kept at a time, at most
 _ROWS = 1 << 20  # bytes of rows that stay in the second cache
+_USES = 3.0  # of a row, or it is shifted whenever it is used
 _ONE_ROW = 30  # letters: beyond, two digits with a row for each value are faster
 
 
@@ -28,93 +32,141 @@ class BitsCounter:
         equal.
     """
 
-    __slots__ = ("_chunks", "_digits", "_offsets", "_rows", "_shifted", "_tests", "pattern")
+    __slots__ = ("_chunks", "_copies", "_form", "_loads", "_rows", "_tests", "_words", "pattern")
 
     def __init__(self, pattern: Pattern, alphabet: Alphabet, *, digits: int | None = None) -> None:
         self.pattern = pattern
         letters, index = _distinct(pattern.letters, alphabet.kinds)
         if digits is None:
             digits = _digits(letters.size, alphabet)
-        self._digits, highest = (0,) * digits, int(np.iinfo(alphabet.dtype).max)
-        tests: list[list[tuple[int, int, int]]] = []  # for each bitmap: shift, mask and value
-        bitmaps = []
-        if digits == 1:
-            tests = [[(0, highest, x) for x in alphabet.codes_of(letter)] for letter in letters]
-            bitmaps = [index]
-        else:
-            width = -(-max(int(letters[-1]).bit_length(), 1) // digits)
-            wild = [(0, highest, alphabet.wild)] * alphabet.wild_in_text
-            for shift in range(0, digits * width, width):
-                # The last digit is all that remains, so codes beyond the letters stay apart.
-                mask = (1 << width) - 1 if shift < (digits - 1) * width else highest
-                digit, which = _distinct(letters >> shift & mask, 1 << width)
-                bitmaps.append(len(tests) + which[index])
-                tests += [[(shift, mask, x), *wild] for x in digit]
-        flat = np.array([test for some in tests for test in some], dtype=np.int64)
-        masks, values = flat[:, 1:].T.astype(alphabet.dtype)
-        self._tests = flat[:, 0], masks, values, np.cumsum([0, *map(len, tests)])
-        self._prepare(np.stack(bitmaps, axis=1))
+        self._tests, bitmaps = _tests(letters, index, alphabet, digits)
+        count = self._tests[-1].size - 1
+        direct = alphabet.dtype == np.uint8 and bitmaps.size < _USES * 8 * count
+        self._form = (0,) * digits, (0,) * direct
+        span = min(max(_ROWS // count - _TILE, _CHUNK // 8), _CHUNK, pattern.span)
+        span = -(-span // 64) * 64
+        self._words = (_TILE + span) // 512 * 8 + 16 | 8  # an odd number of cache lines
+        self._prepare(bitmaps, span, direct=direct)
 
-    def _prepare(self, bitmaps: Array) -> None:
+    def _prepare(self, bitmaps: Array, span: int, *, direct: bool) -> None:
         """List, chunk by chunk, the shifted bitmaps that are needed, and where to load them."""
         positions, digits = self.pattern.positions, bitmaps.shape[1]
-        count = int(bitmaps.max()) + 1
-        span = min(max(_ROWS // count - _BLOCK, _CHUNK // 8), _CHUNK, self.pattern.span)
-        span = -(-span // 64) * 64
-        words = (_BLOCK + span) // 512 * 8 + 16 | 8  # an odd number of cache lines
         edges = np.arange(0, int(positions[-1]) + 1, span)
-        cuts = np.append(np.searchsorted(positions, edges), positions.size)
-        chunks, rows, offsets = [], [], []
-        shifted = added = 0
-        for edge, first, last in zip(edges, cuts[:-1], cuts[1:], strict=True):
+        cuts = [*np.searchsorted(positions, edges).tolist(), positions.size]
+        chunks, copies, loads = [], [np.zeros((0, 2), dtype=np.int64)], []
+        copied = added = 0
+        self._rows = 1
+        for edge, first, last in zip(edges.tolist(), cuts[:-1], cuts[1:], strict=True):
             if first == last:
                 continue
-            place = positions[first:last] - edge
-            bits = (place & 7).astype(np.uint8)
-            order = np.argsort(bits, kind="stable")
-            row, which = _distinct(bitmaps[first:last] * 8 + bits[:, None], 8 * count)
-            # The first row is zero: a group of sixteen is filled up with it.
-            loads = np.zeros((-(-place.size // 16) * 16, digits), dtype=np.int32)
-            loads[: place.size] = (1 + which) * (8 * words) + (place >> 3)[:, None]
-            loads[: place.size] = loads[order]
-            chunks.append([edge // 64, place[-1], shifted, added])
-            rows.append(np.stack([row >> 3, row & 7], axis=1))
-            offsets.append(loads.ravel())
-            shifted += row.size
-            added += loads.shape[0]
-        chunks.append([0, 0, shifted, added])
-        self._chunks = np.array(chunks, dtype=np.int64)
-        self._rows = 1 + max(map(len, rows)), words
-        self._shifted = np.concatenate(rows)
-        self._offsets = np.concatenate(offsets)
+            place, size = positions[first:last, None] - edge, last - first
+            # Row 0 is zero: a group of sixteen is filled up with it.
+            padded = -(-size // 16) * 16
+            if direct:
+                load = np.zeros((padded, digits, 2), dtype=np.int32)
+                load[:size, :, 0] = (1 + bitmaps[first:last]) * (8 * self._words) + (place >> 6) * 8
+                load[:size, :, 1] = place & 63
+            else:
+                order = np.argsort((place[:, 0] & 7).astype(np.uint8), kind="stable")
+                place = place[order]
+                row, which = _distinct(
+                    bitmaps[first:last][order] * 8 + (place & 7), 8 * self._tests[-1].size
+                )
+                load = np.zeros((padded, digits), dtype=np.int32)
+                load[:size] = (1 + which) * (8 * self._words) + (place >> 3)
+                copies.append(np.stack([row >> 3, row & 7], axis=1))
+                self._rows = max(self._rows, 1 + row.size)
+            chunks.append((edge, int(positions[last - 1]) - edge, copied, added))
+            loads.append(load.ravel())
+            copied += copies[-1].shape[0]
+            added += padded
+        self._chunks = np.array([*chunks, (0, 0, copied, added)], dtype=np.int64)
+        self._copies = np.concatenate(copies)
+        self._loads = np.concatenate(loads)
 
     def subtract(self, codes: Array, out: Array) -> None:
         """Subtract from ``out[i]`` the number of agreements at shift i."""
-        from lowapprox.hamming.kernels_bits import COLUMN, count_rows, mark, subtract
+        self._count(codes, out, np.zeros(1, dtype=np.int64), ())
 
-        size = self.pattern.size
-        levels = -(-size.bit_length() // 4)
-        columns = -(-out.size // COLUMN)
-        words = columns * (COLUMN // 64) + -(-self.pattern.span // 64) + 24
-        vector = COLUMN // 8
-        bitmaps = np.empty((self._tests[-1].size - 1, words // 8 * 8 | 8), dtype=np.uint64)
-        mark(codes, *self._tests, bitmaps)
-        planes = np.empty(columns * 4 * levels * vector, dtype=np.uint8)
-        count_rows(
-            bitmaps,
+    def count_shared(self, codes: Array, out: Array, taken: Array) -> None:
+        """Write distances: tiles of shifts that no other thread has taken; `taken` counts them."""
+        self._count(codes, out, taken, (self.pattern.size,))
+
+    def _count(self, codes: Array, out: Array, taken: Array, whole: tuple[Any, ...]) -> None:
+        from lowapprox.hamming.kernels_bits import COLUMN, mark, subtract_tiles
+
+        tests = self._tests
+        if codes.dtype == np.uint8:
+            bitmaps = _aligned((self._tests[-1].size, self._words), np.uint64)
+        else:
+            words = codes.size // 64 + 2 * self._words | 8
+            bitmaps = _aligned((self._tests[-1].size, words), np.uint64)
+            mark(codes, 0, words, tests, bitmaps)
+            codes = none = np.empty(0, dtype=np.uint8)
+            tests = tests[0], none, none, tests[3]
+        out = out.view(f"u{out.itemsize}")
+        levels = max(2, -(-self.pattern.size.bit_length() // 4))
+        vector, lanes = COLUMN // 8, 64 // out.itemsize
+        planes = _aligned((_TILE // COLUMN * 4 * levels * vector,), np.uint8)
+        subtract_tiles(
+            codes,
+            taken,
+            tests,
             self._chunks,
-            self._shifted,
-            self._offsets,
-            self._digits,
-            np.empty(self._rows, dtype=np.uint64),
-            np.empty((levels + 1) * 16 * vector, dtype=np.uint8),
+            self._copies,
+            self._loads,
+            self._form,
+            bitmaps,
+            _aligned((self._rows, self._words), np.uint64),
+            _aligned(((levels + 1) * 16 * vector,), np.uint8),
             np.empty(levels + 1, dtype=np.int64),
             np.arange(16, dtype=np.int32) * vector,
-            _BLOCK // COLUMN,
             planes,
+            planes.view(f"u{lanes // 8}"),
+            whole,
+            (0,) * lanes,
+            out,
         )
-        lanes = 64 // out.itemsize
-        subtract(planes.view(f"u{lanes // 8}"), 4 * levels, size.bit_length(), (0,) * lanes, out)
+
+
+def _tests(
+    letters: Array, index: Array, alphabet: Alphabet, digits: int
+) -> tuple[tuple[Array, ...], Array]:
+    """Return how bitmaps are found, and the bitmaps of each position: one for each digit.
+
+    Bitmap b marks codes with ``code >> shift & mask == value`` for one of the tests between
+    ``bounds[b]`` and ``bounds[b + 1]``; result: shifts, masks, values, bounds.
+    """
+    highest = int(np.iinfo(alphabet.dtype).max)
+    if digits == 1 and alphabet.agree is None and not alphabet.wild_in_text:
+        masks = np.full(letters.size, highest, dtype=alphabet.dtype)
+        shifts, bounds = np.zeros(letters.size, np.int64), np.arange(letters.size + 1)
+        return (shifts, masks, letters.astype(alphabet.dtype), bounds), index[:, None]
+    tests: list[list[tuple[int, int, int]]] = []
+    bitmaps = []
+    if digits == 1:
+        tests = [[(0, highest, x) for x in alphabet.codes_of(letter)] for letter in letters]
+        bitmaps = [index]
+    else:
+        width = -(-max(int(letters[-1]).bit_length(), 1) // digits)
+        wild = [(0, highest, alphabet.wild)] * alphabet.wild_in_text
+        for shift in range(0, digits * width, width):
+            # The last digit is all that remains, so codes beyond the letters stay apart.
+            mask = (1 << width) - 1 if shift < (digits - 1) * width else highest
+            digit, which = _distinct(letters >> shift & mask, 1 << width)
+            bitmaps.append(len(tests) + which[index])
+            tests += [[(shift, mask, x), *wild] for x in digit]
+    flat = np.array([test for some in tests for test in some], dtype=np.int64)
+    masks, values = flat[:, 1:].T.astype(alphabet.dtype)
+    return (flat[:, 0], masks, values, np.cumsum([0, *map(len, tests)])), np.stack(bitmaps, axis=1)
+
+
+def _aligned(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Return an array whose vectors do not straddle cache lines."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    whole = np.empty(size + 64, dtype=np.uint8)
+    start = -whole.__array_interface__["data"][0] % 64
+    return whole[start : start + size].view(dtype).reshape(shape)
 
 
 def _distinct(values: Array, bound: int) -> tuple[Array, Array]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from lowapprox._core.typing import Array
 from lowapprox.hamming.alphabet import Pattern
+from lowapprox.hamming.bits import BitsCounter
 from lowapprox.hamming.text import CodedText
 
 __all__ = ["Counter", "block_shifts", "blocks", "count", "count_into", "count_range", "even_blocks"]
@@ -16,6 +17,7 @@ __all__ = ["Counter", "block_shifts", "blocks", "count", "count_into", "count_ra
 R = TypeVar("R")
 
 _SMALLEST_BLOCK = 1 << 19
+_SMALLEST_SHARE = 1 << 16  # of fewer shifts, a thread is not started
 
 
 class Counter(Protocol):
@@ -75,6 +77,12 @@ def count_range(
 def count_into(text: CodedText, counters: Sequence[Counter], out: Array) -> None:
     """Write the distances of all shifts into `out`, block by block and in parallel."""
     direct = out.flags.c_contiguous and out.dtype.isnative
+    span = counters[0].pattern.span if counters else 0
+    if direct and out.size and len(counters) == 1 and isinstance(counters[0], BitsCounter):
+        codes = text.held(0, out.size + span - 1)
+        if codes is not None and codes.dtype == np.uint8:
+            _count_shared(codes, counters[0], out)
+            return
 
     def work(start: int, stop: int) -> None:
         target = out[start:stop]
@@ -85,7 +93,16 @@ def count_into(text: CodedText, counters: Sequence[Counter], out: Array) -> None
             count_range(text, counters, start, piece)
             target[...] = piece
 
-    blocks(work, out.size, counters[0].pattern.span if counters else 0)
+    blocks(work, out.size, span)
+
+
+def _count_shared(codes: Array, counter: BitsCounter, out: Array) -> None:
+    """Write all distances; the threads share out the tiles without the interpreter's lock."""
+    from lowapprox._core.threads import kernel_threads, run_blocks
+
+    taken = np.zeros(1, dtype=np.int64)
+    threads = min(kernel_threads(), -(-out.size // _SMALLEST_SHARE))
+    run_blocks(lambda _: counter.count_shared(codes, out, taken), threads)
 
 
 def blocks(

@@ -19,6 +19,7 @@ import numpy as np
 
 from lowapprox._core.jit import kernel
 from lowapprox._core.simd import (
+    take,
     vadd,
     vand,
     veq,
@@ -33,7 +34,7 @@ from lowapprox._core.simd import (
     vxor,
 )
 
-__all__ = ["COLUMN", "count_rows", "mark", "subtract"]
+__all__ = ["COLUMN", "mark", "subtract_tiles"]
 
 # Shifts that are counted at a time. Twice as many were no faster with registers of 64 bytes, and
 # slower with shorter ones.
@@ -42,7 +43,6 @@ COLUMN = 512
 _BYTES = (0,) * (COLUMN // 8)
 _WORDS = (0,) * 8
 _CODES = (0,) * 64
-_NEAR = 1 << 14  # codes that stay in the nearest cache
 
 
 @kernel(inline=True)
@@ -52,44 +52,47 @@ def _found(codes: Any, at: int, shift: int, mask: Any, value: Any) -> Any:
 
 
 @kernel()
-def mark(codes: Any, shifts: Any, masks: Any, values: Any, bounds: Any, bitmaps: Any) -> None:
-    """Write the bitmaps of the codes.
+def mark(codes: Any, first: int, words: int, tests: Any, bitmaps: Any) -> None:
+    """Write so many words of the bitmaps of the codes from `first` on.
 
-    Bitmap b has the codes with ``code >> shifts[v] & masks[v] == values[v]`` for some v between
-    ``bounds[b]`` and ``bounds[b + 1]``.
+    Row b + 1 has the codes with ``code >> shifts[v] & masks[v] == values[v]`` for some v between
+    ``bounds[b]`` and ``bounds[b + 1]``. No one looks at what lies behind the last code.
     """
-    whole = codes.size // 64
-    tail = np.zeros(64, codes.dtype)
-    tail[: codes.size % 64] = codes[64 * whole :]
-    keep = (np.uint64(1) << np.uint64(codes.size % 64)) - np.uint64(1)
-    bitmaps[:, whole:] = 0
-    for start in range(0, whole, _NEAR // 64):
-        stop = min(start + _NEAR // 64, whole)
-        for b in range(bitmaps.shape[0]):
-            bitmap, first = bitmaps[b], bounds[b]
-            shift, mask, value = shifts[first], masks[first], values[first]
-            if shift == 0:
-                for word in range(start, stop):
-                    bitmap[word] = _found(codes, 64 * word, 0, mask, value)
-            else:
-                for word in range(start, stop):
-                    bitmap[word] = _found(codes, 64 * word, shift, mask, value)
-            for v in range(first + 1, bounds[b + 1]):
-                shift, mask, value = shifts[v], masks[v], values[v]
-                for word in range(start, stop):
-                    bitmap[word] |= _found(codes, 64 * word, shift, mask, value)
-    for b in range(bitmaps.shape[0]):
+    shifts, masks, values, bounds = tests
+    whole = min(words, (codes.size - first) // 64)
+    for b in range(bounds.size - 1):
+        bitmap = bitmaps[b + 1]
         for v in range(bounds[b], bounds[b + 1]):
-            found = _found(tail, 0, shifts[v], masks[v], values[v])
-            bitmaps[b, whole] |= found & keep
+            keep = np.uint64(0) if v == bounds[b] else ~np.uint64(0)
+            shift, mask, value = shifts[v], masks[v], values[v]
+            if keep == 0 and shift == 0 and mask == codes.dtype.type(-1):
+                for word in range(whole):
+                    found = vload(codes, first + 64 * word, _CODES)
+                    bitmap[word] = veq(found, vfill(value, _CODES))
+            elif shift == 0:
+                for word in range(whole):
+                    found = _found(codes, first + 64 * word, 0, mask, value)
+                    bitmap[word] = bitmap[word] & keep | found
+            else:
+                for word in range(whole):
+                    found = _found(codes, first + 64 * word, shift, mask, value)
+                    bitmap[word] = bitmap[word] & keep | found
+    if whole < words:
+        tail = np.zeros(64, codes.dtype)
+        rest = codes[first + 64 * whole :]
+        tail[: rest.size] = rest
+        for b in range(bounds.size - 1):
+            bitmaps[b + 1, whole] = 0
+            for v in range(bounds[b], bounds[b + 1]):
+                bitmaps[b + 1, whole] |= _found(tail, 0, shifts[v], masks[v], values[v])
 
 
-@kernel()
-def _shift(bitmap: Any, first: int, count: int, bits: int, row: Any) -> None:
-    """Write a bitmap from a word on, shifted by some bits."""
+@kernel(inline=True)
+def _shift(bitmaps: Any, at: int, count: int, bits: int, rows: Any, to: int) -> None:
+    """Write so many words of a bitmap, shifted by some bits."""
     for w in range(0, count, len(_WORDS)):
-        v = vload(bitmap, first + w, _WORDS)
-        vstore(row, w, vfunnel(v, vload(bitmap, first + w + 1, _WORDS), bits))
+        v = vload(bitmaps, at + w, _WORDS)
+        vstore(rows, to + w, vfunnel(v, vload(bitmaps, at + w + 1, _WORDS), bits))
 
 
 @kernel(inline=True)
@@ -99,40 +102,52 @@ def _add(a: Any, b: Any, c: Any) -> Any:
 
 
 @kernel(inline=True)
-def _row(rows: Any, offsets: Any, i: int, base: int, digits: Any) -> Any:
-    row = vload(rows, base + offsets[np.uint64(len(digits) * i)], _BYTES)
-    for d in range(1, len(digits)):
-        row = vand(row, vload(rows, base + offsets[np.uint64(len(digits) * i + d)], _BYTES))
+def _row(rows: Any, loads: Any, i: int, base: int, digits: Any, direct: Any) -> Any:
+    """Return the intersection of the rows of all digits; `direct` ones are still to be shifted."""
+    n = len(digits)
+    row = _one_row(rows, loads, n * i, base, direct)
+    for d in range(1, n):
+        row = vand(row, _one_row(rows, loads, n * i + d, base, direct))
     return row
 
 
 @kernel(inline=True)
+def _one_row(rows: Any, loads: Any, i: int, base: int, direct: Any) -> Any:
+    if len(direct) == 0:
+        return vload(rows, base + loads[np.uint64(i)], _BYTES)
+    at = base + loads[np.uint64(2 * i)]
+    bits = loads[np.uint64(2 * i + 1)]
+    return vfunnel(vload(rows, at, _BYTES), vload(rows, at + 8, _BYTES), bits)
+
+
+@kernel(inline=True)
 def _add_eight(
-    rows: Any, offsets: Any, i: int, base: int, digits: Any, p0: Any, p1: Any, p2: Any
+    rows: Any, loads: Any, i: int, base: int, form: Any, p0: Any, p1: Any, p2: Any
 ) -> Any:
     """Add eight rows to three planes; return the planes and the carry."""
-    p0, a = _add(p0, _row(rows, offsets, i, base, digits), _row(rows, offsets, i + 1, base, digits))
-    p0, b = _add(
-        p0, _row(rows, offsets, i + 2, base, digits), _row(rows, offsets, i + 3, base, digits)
-    )
+    p0, a = _add_two(rows, loads, i, base, form, p0)
+    p0, b = _add_two(rows, loads, i + 2, base, form, p0)
     p1, c = _add(p1, a, b)
-    p0, a = _add(
-        p0, _row(rows, offsets, i + 4, base, digits), _row(rows, offsets, i + 5, base, digits)
-    )
-    p0, b = _add(
-        p0, _row(rows, offsets, i + 6, base, digits), _row(rows, offsets, i + 7, base, digits)
-    )
+    p0, a = _add_two(rows, loads, i + 4, base, form, p0)
+    p0, b = _add_two(rows, loads, i + 6, base, form, p0)
     p1, d = _add(p1, a, b)
     p2, carry = _add(p2, c, d)
     return p0, p1, p2, carry
 
 
 @kernel(inline=True)
+def _add_two(rows: Any, loads: Any, i: int, base: int, form: Any, p: Any) -> Any:
+    digits, direct = form
+    one = _row(rows, loads, i, base, digits, direct)
+    return _add(p, one, _row(rows, loads, i + 1, base, digits, direct))
+
+
+@kernel(inline=True)
 def _add_sixteen(
-    rows: Any, offsets: Any, i: int, base: int, digits: Any, p0: Any, p1: Any, p2: Any, p3: Any
+    rows: Any, loads: Any, i: int, base: int, form: Any, p0: Any, p1: Any, p2: Any, p3: Any
 ) -> Any:
-    p0, p1, p2, a = _add_eight(rows, offsets, i, base, digits, p0, p1, p2)
-    p0, p1, p2, b = _add_eight(rows, offsets, i + 8, base, digits, p0, p1, p2)
+    p0, p1, p2, a = _add_eight(rows, loads, i, base, form, p0, p1, p2)
+    p0, p1, p2, b = _add_eight(rows, loads, i + 8, base, form, p0, p1, p2)
     p3, carry = _add(p3, a, b)
     return p0, p1, p2, p3, carry
 
@@ -155,7 +170,7 @@ def _settle(least: int, waiting: Any, carries: Any, steps: Any, planes: Any, pla
                 steps,
                 0,
                 base,
-                (0,),
+                ((0,), ()),
                 vload(planes, at, _BYTES),
                 vload(planes, at + w, _BYTES),
                 vload(planes, at + 2 * w, _BYTES),
@@ -171,26 +186,26 @@ def _settle(least: int, waiting: Any, carries: Any, steps: Any, planes: Any, pla
 
 
 @kernel()
-def _count_column(
+def _count_many(
     rows: Any,
-    offsets: Any,
+    loads: Any,
     first: int,
     last: int,
     base: int,
-    digits: Any,
+    form: Any,
     waiting: Any,
     carries: Any,
     steps: Any,
     planes: Any,
     place: int,
 ) -> None:
-    """Add the rows at ``offsets[first:last]`` to the counter of a column."""
+    """Add the rows at ``loads[first:last]`` to the counter of a column."""
     w = len(_BYTES)
     p0, p1 = vload(planes, place, _BYTES), vload(planes, place + w, _BYTES)
     p2, p3 = vload(planes, place + 2 * w, _BYTES), vload(planes, place + 3 * w, _BYTES)
     waiting[:] = 0
     for i in range(first, last, 16):
-        p0, p1, p2, p3, carry = _add_sixteen(rows, offsets, i, base, digits, p0, p1, p2, p3)
+        p0, p1, p2, p3, carry = _add_sixteen(rows, loads, i, base, form, p0, p1, p2, p3)
         vstore(carries, w * (16 + waiting[1]), carry)
         waiting[1] += 1
         if waiting[1] == 16:
@@ -202,71 +217,140 @@ def _count_column(
     _settle(1, waiting, carries, steps, planes, place)
 
 
+@kernel(inline=True)
+def _carry(p: Any, carry: Any) -> Any:
+    """Add two bits in each lane."""
+    return vxor(p, carry), vand(p, carry)
+
+
+@kernel(inline=True)
+def _count_few(
+    rows: Any, loads: Any, first: int, last: int, base: int, form: Any, planes: Any, place: int
+) -> None:
+    """Add the rows at ``loads[first:last]`` to a counter that stays below 256: two levels."""
+    w = len(_BYTES)
+    p0, p1 = vload(planes, place, _BYTES), vload(planes, place + w, _BYTES)
+    p2, p3 = vload(planes, place + 2 * w, _BYTES), vload(planes, place + 3 * w, _BYTES)
+    place += 4 * w
+    q0, q1 = vload(planes, place, _BYTES), vload(planes, place + w, _BYTES)
+    q2, q3 = vload(planes, place + 2 * w, _BYTES), vload(planes, place + 3 * w, _BYTES)
+    for i in range(first, last, 16):
+        p0, p1, p2, p3, carry = _add_sixteen(rows, loads, i, base, form, p0, p1, p2, p3)
+        q0, carry = _carry(q0, carry)
+        q1, carry = _carry(q1, carry)
+        q2, carry = _carry(q2, carry)
+        q3 = vxor(q3, carry)
+    vstore(planes, place, q0)
+    vstore(planes, place + w, q1)
+    vstore(planes, place + 2 * w, q2)
+    vstore(planes, place + 3 * w, q3)
+    place -= 4 * w
+    vstore(planes, place, p0)
+    vstore(planes, place + w, p1)
+    vstore(planes, place + 2 * w, p2)
+    vstore(planes, place + 3 * w, p3)
+
+
+@kernel(inline=True)
+def _subtract(masks: Any, place: int, levels: int, lanes: Any, out: Any, start: int) -> None:
+    """Subtract the counter of a column from ``out[start:]``: its bits say in which lanes."""
+    w = len(lanes)
+    plane, size = COLUMN // w, min(COLUMN, out.size - start)
+    whole = size - size % w
+    zero, one = vfill(out.dtype.type(0), lanes), vfill(out.dtype.type(1), lanes)
+    for level in range(levels):
+        two = vadd(one, one)
+        four = vadd(two, two)
+        eight = vadd(four, four)
+        for i in range(0, whole, w):
+            total, at = vload(out, start + i, lanes), place + i // w
+            total = vsub(total, vwhere(masks[at], one, zero))
+            total = vsub(total, vwhere(masks[at + plane], two, zero))
+            total = vsub(total, vwhere(masks[at + 2 * plane], four, zero))
+            total = vsub(total, vwhere(masks[at + 3 * plane], eight, zero))
+            vstore(out, start + i, total)
+        for i in range(whole, size):
+            for p in range(4):
+                mask = masks[place + p * plane + i // w] >> masks.dtype.type(i % w)
+                if mask & masks.dtype.type(1):
+                    out[start + i] -= out.dtype.type(1) << out.dtype.type(4 * level + p)
+        one = vadd(eight, eight)
+        place += 4 * plane
+
+
 @kernel()
-def count_rows(
-    bitmaps: Any,
+def subtract_tiles(
+    codes: Any,
+    taken: Any,
+    tests: Any,
     chunks: Any,
     copies: Any,
-    offsets: Any,
-    digits: Any,
+    loads: Any,
+    form: Any,
+    bitmaps: Any,
     rows: Any,
     carries: Any,
     waiting: Any,
     steps: Any,
-    block: int,
     planes: Any,
+    masks: Any,
+    whole: Any,
+    lanes: Any,
+    out: Any,
 ) -> None:
-    """Write counters of the agreements, column by column, each of four planes a level.
+    """Subtract the agreements from `out`, tile by tile, until all have been taken.
 
-    For each chunk of the pattern, `chunks` has its first word in the bitmaps, its length, and
-    where its ``copies`` (bitmap, bits of the shift) and its `offsets` into the rows begin. The
-    rows of `block` columns are made at a time.
+    A tile is as many shifts as fit the planes: a counter of ``4 * (waiting.size - 1)`` vectors for
+    each column. For each chunk of the pattern, `chunks` has its first place, its length, and
+    where its `copies` (bitmap, bits of the shift) and its `loads` into the rows begin.
+    `masks` is another view of the planes. Without codes, the bitmaps are there already. Tiles are
+    filled with ``whole[0]`` before, if there is such a number.
     """
     w = len(_BYTES)
     counter = 4 * (waiting.size - 1) * w
+    tile = planes.size // counter * COLUMN
+    if codes.size:
+        bitmaps[0] = 0
     rows[0] = 0
-    planes[:] = 0
-    flat = rows.reshape(-1).view(np.uint8)
-    for start in range(0, planes.size // counter, block):
-        columns = min(block, planes.size // counter - start)
+    flat_bitmaps, flat_rows = bitmaps.reshape(-1), rows.reshape(-1)
+    flat = (flat_rows if len(form[1]) == 0 else flat_bitmaps).view(np.uint8)
+    while True:
+        start = take(taken) * tile
+        if start >= out.size:
+            return
+        columns = -(-min(tile, out.size - start) // COLUMN)
+        if len(whole) == 1:
+            out[start : start + tile] = whole[0]
+        planes[: columns * counter] = 0
         for c in range(chunks.shape[0] - 1):
-            first_copy, first_word = chunks[c, 2], start * COLUMN // 64 + chunks[c, 0]
             words = (columns * COLUMN + chunks[c, 1]) // 64 + 1
-            for k in range(first_copy, chunks[c + 1, 2]):
-                row = rows[k - first_copy + 1]
-                _shift(bitmaps[copies[k, 0]], first_word, words, copies[k, 1], row)
+            first_word = (start + chunks[c, 0]) // 64
+            if codes.size:
+                mark(codes, 64 * first_word, words + 1, tests, bitmaps)
+                first_word = 0
+            for k in range(chunks[c, 2], chunks[c + 1, 2]):
+                at = (copies[k, 0] + 1) * bitmaps.shape[1] + first_word
+                to = (k - chunks[c, 2] + 1) * rows.shape[1]
+                _shift(flat_bitmaps, at, words, copies[k, 1], flat_rows, to)
+            first, last = chunks[c, 3], chunks[c + 1, 3]
             for column in range(columns):
-                _count_column(
-                    flat,
-                    offsets,
-                    chunks[c, 3],
-                    chunks[c + 1, 3],
-                    column * w,
-                    digits,
-                    waiting,
-                    carries,
-                    steps,
-                    planes,
-                    (start + column) * counter,
-                )
-
-
-@kernel()
-def subtract(planes: Any, stored: int, used: int, lanes: Any, out: Any) -> None:
-    """Subtract counters from `out`, plane by plane: its bits say in which lanes."""
-    zero, w = out.dtype.type(0), len(lanes)
-    per_plane = COLUMN // w
-    whole = out.size - out.size % w
-    for i in range(0, whole, w):
-        place = i // COLUMN * stored * per_plane + i % COLUMN // w
-        total, weight = vload(out, i, lanes), vfill(out.dtype.type(1), lanes)
-        for p in range(used):
-            bits = planes[place + p * per_plane]
-            total = vsub(total, vwhere(bits, weight, vfill(zero, lanes)))
-            weight = vadd(weight, weight)
-        vstore(out, i, total)
-    place = whole // COLUMN * stored * per_plane + whole % COLUMN // w
-    for i in range(whole, out.size):
-        for p in range(used):
-            if (planes[place + p * per_plane] >> planes.dtype.type(i - whole)) & 1:
-                out[i] -= 1 << p
+                place = column * counter
+                if waiting.size == 3:
+                    _count_few(flat, loads, first, last, column * w, form, planes, place)
+                else:
+                    _count_many(
+                        flat,
+                        loads,
+                        first,
+                        last,
+                        column * w,
+                        form,
+                        waiting,
+                        carries,
+                        steps,
+                        planes,
+                        place,
+                    )
+        for column in range(columns):
+            place = column * (masks.size // (tile // COLUMN))
+            _subtract(masks, place, waiting.size - 1, lanes, out, start + column * COLUMN)

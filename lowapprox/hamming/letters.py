@@ -41,6 +41,12 @@ class Letters:
     def __len__(self) -> int:
         return len(self.source)
 
+    @property
+    def are_bytes(self) -> bool:
+        """Whether `raw` returns a view of bytes, without a copy."""
+        source = self.source
+        return isinstance(source, np.ndarray) and source.itemsize == source.strides[0] == 1
+
     def raw(self, start: int, stop: int) -> Array:
         """Return letters `start` to `stop`: a contiguous native array, or a list of objects.
 

@@ -12,6 +12,8 @@ from lowapprox.hamming.letters import Letters
 
 __all__ = ["CodedBlock", "CodedText", "shifts_of"]
 
+_FEW = 1 << 22  # letters that may be copied
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CodedText:
@@ -65,6 +67,15 @@ class CodedText:
             filled += size
         return out
 
+    def held(self, start: int, stop: int) -> Array | None:
+        """Return the codes of these places if they are in memory, or few and quickly copied."""
+        start, stop = start - self.lead, stop - self.lead
+        if not self.alphabet.plain or start < 0 or stop > len(self.letters):
+            return None
+        if stop - start > _FEW and not self.letters.are_bytes:
+            return None
+        return _writeable(self.letters.raw(start, stop))
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class CodedBlock(CodedText):
@@ -80,6 +91,10 @@ class CodedBlock(CodedText):
 
     def codes(self, start: int, stop: int, *, compiled: bool = True) -> Array:  # noqa: ARG002
         """Return the codes of places `start` to `stop`, without a copy."""
+        return self.block[start:stop]
+
+    def held(self, start: int, stop: int) -> Array | None:
+        """Return the codes of these places."""
         return self.block[start:stop]
 
 
