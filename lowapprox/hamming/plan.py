@@ -149,7 +149,8 @@ def _splits(problem: Problem, counts: Array) -> Iterator[_Split]:
     # A wild text letter agrees at every position of every part.
     if kinds <= 4 or simple < 5.0 or problem.text.alphabet.wild_in_text:
         return
-    each = frequencies(problem) * (_OCCURRENCES + _INCREMENT * counts)
+    increment = _INCREMENT * (1 + problem.pattern.span / 1e6)  # the shifts do not fit the caches
+    each = frequencies(problem) * (_OCCURRENCES + increment * counts)
     order = np.argsort(-counts, kind="stable")
     for top in (0, *(1 << np.arange(kinds.bit_length())).tolist()):
         once = _ENCODE + (_fft(top, problem) if top else 0.0)
