@@ -30,7 +30,20 @@ def hard(k: int) -> Problem:
     return Problem(A, b, 1.0)
 
 
-INSTANCES = {"one row": hard(1), "eight rows": hard(8), "incoherent": problem(N, D, 10.0)}
+def spread() -> Problem:
+    """The same with rows that are far apart: equally spaced, and not all in one block."""
+    A, b = np.zeros((N, D)), np.zeros(N)
+    A[np.arange(D) * (N // D), np.arange(D)] = 1.0
+    b[np.arange(8) * (N // 8) + 5] = 8**-0.5
+    return Problem(A, b, 1.0)
+
+
+INSTANCES = {
+    "one row": hard(1),
+    "eight rows": hard(8),
+    "spread": spread(),
+    "incoherent": problem(N, D, 10.0),
+}
 
 
 def runs(p: Problem, kind: Any, rows: int) -> list[Sketched]:
@@ -54,19 +67,25 @@ def excess(p: Problem, found: list[Sketched], eps: float) -> float:
     x = np.linalg.lstsq(p.A, p.b)[0]
     size = np.linalg.norm(p.b - p.A @ x) / np.linalg.svd(p.A, compute_uv=False)[-1]
     errors = [np.abs(f.X[:, 0] - x).max() for f in found]
-    return sum(e > eps * size / np.sqrt(D) for e in errors) / KEYS
+    return float(sum(e > eps * size / np.sqrt(D) for e in errors)) / KEYS
 
 
 @pytest.mark.stat
 @pytest.mark.parametrize(
-    ("name", "kind"), [*((name, SRHT) for name in INSTANCES), ("eight rows", Gaussian)]
+    ("name", "kind", "rows"),
+    [
+        *((name, SRHT, 8 * D) for name in INSTANCES),
+        *((name, SRHT, row_rule(D, 1.0, 0.05)) for name in INSTANCES),
+        ("eight rows", Gaussian, 8 * D),
+    ],
 )
-def test_simultaneous_coverage(name: str, kind: Any) -> None:
+def test_simultaneous_coverage(name: str, kind: Any, rows: int) -> None:
     p = INSTANCES[name]
-    found = runs(p, kind, row_rule(D, 1.0, 0.05))
+    found = runs(p, kind, rows)
     assert len(found) == KEYS
     assert coverage(p, found) >= 0.90
-    assert excess(p, found, 1.0) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / KEYS)
+    eps = np.sqrt(2.0 * D * np.log(2.0 * D / 0.05) / (rows - D))  # what the rule promises then
+    assert excess(p, found, eps) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / KEYS)
 
 
 @pytest.mark.stat
@@ -75,6 +94,9 @@ def test_a_sparse_sketch_fails_where_it_may() -> None:
     found = runs(p, CountSketch, 8 * D)
     assert len(found) > 50  # the others are singular: two columns meet
     assert coverage(p, found) * KEYS / len(found) < 0.6
+    eps = np.sqrt(2.0 * D * np.log(2.0 * D / 0.05) / (7 * D))
+    share = excess(p, found, eps) * KEYS / len(found)
+    assert share > 0.05 + 3 * np.sqrt(0.05 * 0.95 / len(found))
 
 
 @given(st.integers(1, 10**5), st.floats(0.01, 10.0), st.floats(1e-6, 0.5))
