@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["LstsqFactor", "lstsq_factor"]
 
 _U = float(np.finfo(float).eps)
-_SMALL = 1 << 21  # entries, up to which an orthonormal basis of the columns is kept
+_SMALL = 1 << 16  # entries, up to which an orthonormal basis of the columns is kept
 _SMALL_OPERATOR = 1 << 22  # entries, up to which an operator is made an array
 _WORST = 0.1  # of 1 / rcond: a condition number from which singular values are looked at
 _CHUNK = 1 << 22  # entries of a block of columns that are multiplied together
@@ -408,8 +408,9 @@ def lstsq_factor(
             )
     system = _system(op, request)
     kept = op.kind != "operator" and (n < 8 * d or n * d <= _SMALL)
-    R, factor, S, basis = _kept(system, request) if kept else _sketched(system, request, gen)
-    triangle, condition = _conditioned(R, request.rcond)
+    with blas_threads(1):
+        R, factor, S, basis = _kept(system, request) if kept else _sketched(system, request, gen)
+        triangle, condition = _conditioned(R, request.rcond)
     if check_finite and np.isnan(condition):
         raise InputError("`A` must contain finite numbers with finite sums, got NaN or infinity")
     rank = triangle.rank if R.size else 0
@@ -449,15 +450,13 @@ def _sketched(
     d, ridge = system.shape[1], request.ridge
     S = sketch_operator(system, request.sketch, sketch_rows(*system.shape), gen)
     with np.errstate(all="ignore"):
-        with blas_threads(1):
-            M = system.sketch(S)
+        M = system.sketch(S)
         Q, R = np.linalg.qr(np.concatenate([M, np.sqrt(ridge) * np.eye(d)]) if ridge else M)
         Q = Q[: S.shape[0]]
         if not np.isfinite(R).all():
             return R, R, S, Q
         E = _conditioned(R, request.rcond)[0].solve(np.eye(d))
-        with blas_threads(1):
-            G = _gram(system, E)
+        G = _gram(system, E)
         if not np.isfinite(G).all():
             return np.full_like(R, np.nan), R, S, Q
         root = root_of(G)
