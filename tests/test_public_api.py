@@ -71,6 +71,15 @@ SIGNATURES = {
         "method='auto', tol=None, ridge=0.0, weights=None, rcond=None, eps=None, delta=0.05, "
         "sketch='auto', check_finite=True, callback=None, rng=None",
     ),
+    "lowapprox.regression.lstsq_factor": (
+        "A",
+        "ridge=0.0, weights=None, rcond=None, sketch='auto', check_finite=True, rng=None",
+    ),
+    "lowapprox.regression.LstsqFactor.solve": ("self, b", "tol=None"),
+    "lowapprox.regression.LstsqFactor.leverage_scores": ("self", ""),
+    "lowapprox.regression.LstsqFactor.covariance": ("self, residual_variance=1.0", ""),
+    "lowapprox.regression.LstsqFactor.standard_errors": ("self, residual_variance=1.0", ""),
+    "lowapprox.regression.LstsqResult.covariance": ("self", ""),
     "lowapprox.hamming_distances": (
         "text, pattern",
         "method='auto', mode='valid', wildcard=None, classes=None, dtype=None, out=None",
@@ -97,6 +106,9 @@ FIELDS = {
     "lowapprox.regression.LstsqResult": (
         "x residual_norm backward_error forward_error_bound entry_bound cond_estimate rank "
         "converged passes info residual_variance standard_errors covariance"
+    ),
+    "lowapprox.regression.LstsqFactor": (
+        "shape rank cond_estimate passes info solve leverage_scores covariance standard_errors"
     ),
     "lowapprox.completion.CompletionResult": (
         "U s V offset row_bias col_bias rank history converged reason diagnostics predict"
