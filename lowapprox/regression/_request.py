@@ -12,7 +12,7 @@ from lowapprox._core.checks import check_home, checked_choice, checked_tol
 from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.typing import Array
-from lowapprox.regression.system import Host
+from lowapprox.regression.system import Host, squares_of
 
 __all__ = [
     "METHODS",
@@ -150,7 +150,8 @@ def checked_sides(op: MatrixLike, b: Array) -> tuple[Host, bool, np.dtype[Any]]:
     side = as_matrix(given[:, None] if vector else given, "b")
     if side.kind != "dense":
         raise InputTypeError(f"`b` must be a dense array, got {type(b).__name__}")
-    exact = str(given.dtype) == "bool" or "int" in str(given.dtype)
+    name = given.dtype.name if isinstance(given.dtype, np.dtype) else str(given.dtype)
+    exact = name == "bool" or "int" in name
     dtype = op.dtype if exact else np.result_type(op.dtype, side.dtype)
     wide = np.result_type(side.dtype, np.float64)
     return np.ascontiguousarray(side.to_numpy(side.entries()), wide), vector, dtype
@@ -159,15 +160,19 @@ def checked_sides(op: MatrixLike, b: Array) -> tuple[Host, bool, np.dtype[Any]]:
 def _right_hand_sides(op: MatrixLike, b: Array, weights: Host | None) -> RightHandSides:
     values, vector, dtype = checked_sides(op, b)
     peak = np.abs(values).max(axis=0, initial=0.0)
-    finite = bool(np.isfinite(peak).all())
-    safe = (peak == 0.0) | ((peak > 1.0 / _SAFE) & (peak < _SAFE)) | ~np.isfinite(peak)
-    exponents = np.where(safe, 0, np.frexp(peak)[1])
-    if not safe.all():
+    exponents = np.zeros(peak.shape, np.int32)
+    finite = safe = True
+    if not (peak.min(initial=1.0) > 1.0 / _SAFE and peak.max(initial=1.0) < _SAFE):
+        finite = bool(np.isfinite(peak).all())
+        moderate = (peak > 1.0 / _SAFE) & (peak < _SAFE)
+        exponents = np.where(moderate | (peak == 0.0) | ~np.isfinite(peak), 0, np.frexp(peak)[1])
+        safe = not exponents.any()
+    if not safe:
         half = -exponents // 2
         values = values * 2.0**half * 2.0 ** (-exponents - half)
     weighted = values if weights is None else values * np.sqrt(weights)[:, None]
     with np.errstate(all="ignore"):
-        norms = np.linalg.norm(weighted, axis=0)
+        norms = np.sqrt(squares_of(weighted))
     return RightHandSides(values, exponents, norms, vector, finite, dtype)
 
 

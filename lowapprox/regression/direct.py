@@ -36,7 +36,7 @@ def direct(system: System, rcond: float, b_norms: Host, target: float) -> Outcom
     if not np.isfinite(R).all():
         bad = np.full((d, k), np.nan, R.dtype)
         nothing = np.full(k, np.nan)
-        return Outcome(Check(bad, nothing, bad, nothing), triangle, np.nan, 0, finite=False)
+        return Outcome(Check(bad, nothing, bad, nothing), triangle.D, np.nan, 0, finite=False)
     measure = BackwardError(triangle, b_norms)
     condition = triangle.condition(np.random.Generator(np.random.PCG64(0)))
     rank = d
@@ -48,7 +48,7 @@ def direct(system: System, rcond: float, b_norms: Host, target: float) -> Outcom
         step = triangle.solve(triangle.solve_adjoint(found.G))
         found = found.better(Check.of(system, X + step, measure))
     spread = Spread(factor, system.ridge, rcond, rank, system.count)
-    return Outcome(found, triangle, condition, rank, spread=spread)
+    return Outcome(found, triangle.D, condition, rank, spread=spread)
 
 
 def factored(system: System) -> Host:

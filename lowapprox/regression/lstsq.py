@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -36,10 +37,11 @@ from lowapprox.regression.preconditioned import (
 )
 from lowapprox.regression.result import LstsqResult
 from lowapprox.regression.sketched import sketched
+from lowapprox.regression.small import small
 from lowapprox.regression.system import Rows, System, make_system
 from lowapprox.regression.triangle import Triangle, triangle_of
-
 from lowapprox.sketching.tensor import LazyProduct
+
 if TYPE_CHECKING:
     from lowapprox._core.progress import Progress
     from lowapprox._core.typing import RNGInput
@@ -48,6 +50,7 @@ __all__ = ["lstsq"]
 
 _U = float(np.finfo(float).eps)
 _SMALL = 1 << 21  # entries, up to which a factorization takes no longer than a sketch
+_TINY = 9000  # entries, up to which BLAS takes one thread anyway
 _SMALL_OPERATOR = 1 << 22  # entries, up to which an operator is made an array
 _CHOLESKY = 3e6  # condition number, up to which the normal equations keep enough digits
 _DIRECT_COLUMNS = 1500
@@ -175,16 +178,18 @@ def lstsq(
     rhs = request.rhs
     if check_finite and not rhs.finite:
         raise InputError("`b` must contain finite numbers, got NaN or infinity")
-    gen, report = as_generator(rng), Reporter(callback, False)
+    source = None if rng is None else as_generator(rng)
+    report = Reporter(callback, False)
     op, method, why = _choose(op, request)
     system = make_system(op, rhs.values, request.weights, request.ridge)
-    with blas_threads(1):  # tiles go to the threads; NumPy's and SciPy's pools hinder one another
+    # Tiles go to the threads; NumPy's and SciPy's pools hinder one another.
+    with blas_threads(1) if op.shape[0] * op.shape[1] > _TINY else contextlib.nullcontext():
         if 0 in op.shape or rhs.count == 0:
             answer = nothing(system, method)
         elif method in ONE_PASS:
-            answer = _read_once(system, method, why, request, gen)
+            answer = _read_once(system, method, why, request, as_generator(source))
         else:
-            answer = _solve(system, method, why, request, gen, report)
+            answer = _solve(system, method, why, request, source, report)
     if check_finite and not answer.finite:
         raise InputError("`A` must contain finite numbers with finite sums, got NaN or infinity")
     warn_of(answer, "lstsq")
@@ -221,7 +226,7 @@ def _solve(
     method: str,
     why: str,
     request: Request,
-    gen: np.random.Generator,
+    source: np.random.Generator | None,
     report: Reporter,
 ) -> Answer:
     """Run a method, and safer ones while the check of the backward error fails.
@@ -232,6 +237,11 @@ def _solve(
     rcond, target, automatic = request.rcond, request.target, method == "auto"
     b_norms = np.where(request.rhs.norms == 0.0, 1.0, request.rhs.norms)
     outcome, best = None, None
+    if request.method == "auto":
+        outcome = small(system, float(b_norms[0]), target)
+        if outcome is not None:
+            return answered(system, outcome, "cholesky", "small and well conditioned", request)
+    gen = as_generator(source)  # made here, since its making takes long for a small problem
     if method == "cholesky" or (automatic and _looks_well_conditioned(system, gen)):
         best = cholesky(system, b_norms, target, gen, report)
         if best is not None and (not automatic or passed(best, request)):

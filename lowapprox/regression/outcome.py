@@ -15,7 +15,7 @@ from lowapprox.regression._request import ONE_PASS, Request
 from lowapprox.regression.result import LstsqResult
 from lowapprox.regression.spread import Spread
 from lowapprox.regression.system import Host, System, squares_of
-from lowapprox.regression.triangle import BackwardError, Triangle, Truncated
+from lowapprox.regression.triangle import BackwardError
 
 __all__ = [
     "Answer",
@@ -66,10 +66,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a method found, with the triangle that it used."""
+    """What a method found, with the norms D of the columns as far as it knows them."""
 
     found: Check
-    triangle: Triangle | Truncated
+    D: Host
     condition: float
     rank: int
     iterations: int = 0
@@ -107,7 +107,7 @@ def passed(outcome: Outcome, request: Request) -> bool:
 
 def better(first: Outcome | None, second: Outcome) -> Outcome:
     """Return the second outcome with the better ones of all solutions of full rank."""
-    if first is None or second.rank < second.triangle.R.shape[1]:
+    if first is None or second.rank < second.D.size:
         return second
     return replace(second, found=second.found.better(first.found))
 
@@ -120,27 +120,31 @@ def answered(system: System, outcome: Outcome, method: str, why: str, request: R
         tol = max(tol, request.rcond)  # what was cut off is a change of A of this size
     if request.rhs.dtype.char in "fF":
         error = error + np.finfo(request.rhs.dtype).eps / 2.0  # x is rounded
-    squares = np.maximum(found.squares - system.ridge * squares_of(found.X), 0.0)
+    squares = found.squares
+    if system.ridge:
+        squares = np.maximum(squares - system.ridge * squares_of(found.X), 0.0)
     shortfall = ""
     if not (error <= tol).all():
         worst = float(error.max())
         shortfall = f"the backward error is {worst:.2e}, and {tol:.2e} was to be reached"
     with np.errstate(all="ignore"):
-        size = np.linalg.norm(found.X * outcome.triangle.D[:, None], axis=0)
+        size = np.sqrt(squares_of(found.X * outcome.D[:, None]))
         kappa = outcome.condition
         # A backward error near machine epsilon is the rounding of its own evaluation.
         least = np.maximum(error, 2.0 * np.finfo(float).eps)
         forward = 2.23 * kappa * (1.0 + kappa * np.sqrt(found.squares) / size) * least
         forward[size == 0.0] = 0.0
-        bound = forward * size / outcome.triangle.D[:, None]
     if outcome.rank < d:
-        forward, bound = np.full_like(forward, np.nan), np.full_like(bound, np.nan)
+        forward = np.full_like(forward, np.nan)
+    bound = None
+    if request.method in ONE_PASS:
+        bound = forward * size / outcome.D[:, None]
     return Answer(
         X=found.X,
         residual=np.sqrt(squares),
         error=error,
         forward=forward,
-        bound=bound if request.method in ONE_PASS else None,
+        bound=bound,
         condition=outcome.condition,
         rank=outcome.rank,
         method=method,

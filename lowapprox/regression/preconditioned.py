@@ -159,7 +159,7 @@ def _refined(system: System, start: Start, target: float, sweep: _Sweep) -> Outc
 
 def _outcome(start: Start, found: Check, steps: int) -> Outcome:
     triangle = start.triangle
-    return Outcome(found, triangle, start.condition, triangle.rank, steps, spread=start.spread)
+    return Outcome(found, triangle.D, start.condition, triangle.rank, steps, spread=start.spread)
 
 
 def _conjugate_gradients(

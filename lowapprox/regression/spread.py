@@ -79,7 +79,7 @@ class Spread:
         return self._with_ridge(self._plain())
 
     def _plain(self) -> Host:
-        return root_of(self.factor) if self.squared else self.factor
+        return triangle_of(root_of(self.factor)) if self.squared else self.factor
 
     def _with_ridge(self, plain: Host) -> Triangle | Truncated:
         R, d = plain, plain.shape[1]

@@ -35,6 +35,13 @@ class Triangle:
             self.R = np.asfortranarray(scaled / norms)
             self.D = peak * norms
         self._trtrs = lapack("trtrs", self.R)
+        self._svd: tuple[Host, Host] | None = None
+
+    def svd(self) -> tuple[Host, Host]:
+        """Return the singular values of R and its right singular vectors, as rows."""
+        if self._svd is None:
+            self._svd = np.linalg.svd(self.R, full_matrices=False)[1:]
+        return self._svd
 
     def solve(self, C: Host) -> Host:
         """Return ``(R D)^-1 C``."""
@@ -51,10 +58,16 @@ class Triangle:
         return solved if info == 0 else np.full(C.shape, np.nan, self.R.dtype)
 
     def condition(self, gen: np.random.Generator) -> float:
-        """Estimate the condition number of R from below, by power iterations."""
+        """Return the condition number of R, for many columns an estimate by power iterations.
+
+        It is too small, if anything.
+        """
         d = self.R.shape[1]
-        if self.R.shape[0] < d or not np.diagonal(self.R).all():
+        if self.R.shape[0] < d or not self.R.diagonal().all():
             return np.inf
+        if 0 < d <= _SMALL:
+            s = self.svd()[0]
+            return float(s[0] / s[-1]) if s[-1] else np.inf
         v = w = gen.standard_normal((d, 1))
         with np.errstate(all="ignore"):
             for _ in range(6):
@@ -169,7 +182,9 @@ class BackwardError:
             norms = np.array([self._norm(j, G[:, j : j + 1], float(shifts[j])) for j in range(k)])
             if np.isfinite(norms).all():
                 return norms
-        if self._svd is None:
+        if self._svd is None and isinstance(self._triangle, Triangle):
+            self._svd = self._triangle.svd()
+        elif self._svd is None:
             self._svd = np.linalg.svd(R, full_matrices=False)[1:]
         s, Vh = self._svd
         # Where shift and singular value vanish, g has no part but rounding.
