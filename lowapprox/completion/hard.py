@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -14,10 +16,11 @@ from lowapprox.completion.tangent import Blocks, Entries, Point, Tangent, conjug
 
 __all__ = ["identified", "recover"]
 
-_INCREMENT, _IRLS, _NEWTON = 400, 300, 25  # steps of one attempt
-_ATTEMPTS = 16
-_SMOOTHING, _DAMPING = 0.25, 0.7
-_SHAKES = 0.0, 0.1, 0.2, 0.3
+_STEPS = 500  # of one attempt
+_ROUNDS = 4  # of four restarts each
+_PATIENCE = {"increment": 40, "irls": 20, "gauss-newton": 5}  # steps that are given
+_FALL = 0.9  # ... for the residual to fall by this
+_NEAR, _FAST, _FEW = 1e-3, 0.3, 4  # residual, and its fall in a few steps, before Gauss-Newton
 _CG_STEPS = 3000
 _TINY = 1e-12
 _UNSEEN = 1e-2  # of the share of one direction: chance hides one in a hundred as well as that
@@ -26,27 +29,40 @@ _UNSEEN = 1e-2  # of the share of one direction: chance hides one in a hundred a
 def recover(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Find a matrix of low rank with the observed values.
 
-    Rank increments come first, MatrixIRLS next; each ends with steps of Gauss-Newton. A local
-    minimum is then left by raising the smoothing of MatrixIRLS again, from factors that are
-    shaken a little: near the limit the fits of nearly all entries are many, and the exact one is
-    rarely far. `watch.reason` is "residual" only after an exact fit that passes `identified`.
+    Rank increments come first, MatrixIRLS next; each ends with steps of Gauss-Newton. Near the
+    limit there are many minima, so both begin anew several times: from nothing, and from the best
+    one, shaken or with some directions taken away. `watch.reason` is "residual" only after an exact
+    fit that passes `identified`.
     """
     runs = _Runs(replace(problem, held_out=None, ridge=None), watch)
-    entries = Entries(problem.observed)
-    if start is not None and runs.finish(start):
-        return runs.done(entries)
-    for method, steps in ((increment, _INCREMENT), (irls, _IRLS)):
-        if runs.finish(runs.go(method, None, steps)):
-            return runs.done(entries)
-    for k in range(_ATTEMPTS):
-        shaken = _shaken(runs.last if k % 2 else runs.best, _SHAKES[k // 2 % 4], problem.rng)
-        if runs.finish(runs.go(_again, shaken, _IRLS)):
+    if runs.reached(runs.go(increment, None) if start is None else start):
+        return runs.done()
+    if runs.reached(runs.go(irls, None)):
+        return runs.done()
+    for method, left in _restarts(runs, problem.rng):
+        if runs.reached(runs.go(method, left)):
             break
-    return runs.done(entries)
+    return runs.done()
 
 
-def _again(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
-    return reweighted(problem, start, watch, damping=_DAMPING, smoothing=_SMOOTHING)
+def _restarts(runs: _Runs, rng: np.random.Generator) -> Iterator[tuple[Method, Factors | None]]:
+    """Yield ways to begin anew, none of which is the best for all matrices."""
+    quick = partial(reweighted, damping=0.7, smoothing=0.25)
+    slow = partial(reweighted, damping=0.85, smoothing=0.2)
+    for shake in 0.1 * np.arange(_ROUNDS):
+        yield increment, None  # the leading vectors of an even spectrum are a matter of chance
+        yield quick, _shaken(runs.best, shake, rng)
+        yield increment, _without(runs.best, int(rng.integers(1, max(runs.best.rank, 2))), rng)
+        yield slow, _shaken(runs.last, shake + 0.1, rng)
+
+
+def _without(factors: Factors, count: int, rng: np.random.Generator) -> Factors | None:
+    """Return the product without some directions, chosen by chance."""
+    if factors.rank <= count:
+        return None
+    point = Point.of(factors)
+    Q = np.linalg.qr(rng.standard_normal((factors.rank, factors.rank)))[0][:, count:]
+    return Factors(point.U * point.s @ Q, point.V @ Q)
 
 
 def _shaken(factors: Factors, strength: float, rng: np.random.Generator) -> Factors:
@@ -86,6 +102,27 @@ def identified(entries: Entries, factors: Factors, rng: np.random.Generator) -> 
     return True
 
 
+@dataclass
+class _Attempt(Watch):
+    """A watch that loses patience, and leaves to Gauss-Newton what that does faster."""
+
+    begin: int = 0
+
+    def __call__(
+        self, method: str, factors: Factors, *, residual: float = np.nan, change: float = np.nan
+    ) -> bool:
+        """Record one step; return True when the work should stop."""
+        super().__call__(method, factors, residual=residual, change=change)
+        own = [step.residual for step in self.history[self.begin :]]
+        few, many = (own[-1 - n] if len(own) > n else np.inf for n in (_FEW, _PATIENCE[method]))
+        if not self.reason and factors.rank == self.problem.rank:
+            if residual > _FALL * many:
+                self.reason = "stagnated"
+            elif method != "gauss-newton" and residual < min(_NEAR, _FAST * few):
+                self.reason = "near"
+        return bool(self.reason)
+
+
 class _Runs:
     """The attempts, their best factors, and how well these fit."""
 
@@ -93,35 +130,36 @@ class _Runs:
         self.problem, self.watch = problem, watch
         self.goal = problem.tol if problem.residual_tol is None else problem.residual_tol
         self.residual = np.inf
-        self.best = self.last = Factors(np.empty((0, 0)), np.empty((0, 0)))
         self.stopped = ""
+        self.best = self.last = Factors(np.empty((0, 0)), np.empty((0, 0)))
 
-    def go(self, method: Method, start: Factors | None, steps: int) -> Factors:
-        """Run a method for some steps at most."""
-        attempt = self.watch.attempt(self.problem, steps)
-        factors = method(self.problem, start, attempt)
+    def go(self, method: Method, start: Factors | None) -> Factors:
+        """Run a method, with the same history."""
+        history, most = self.watch.history, self.watch.problem.max_iter
+        problem = replace(self.problem, max_iter=min(most, len(history) + _STEPS))
+        attempt = _Attempt(problem, self.watch.reporter, history=history, begin=len(history))
+        factors = method(problem, start, attempt)
         if attempt.reason == "callback":
             self.stopped = "callback"
-        elif len(self.watch.history) >= self.watch.problem.max_iter:
+        elif len(history) >= most:
             self.stopped = "max_iter"
         return factors
 
-    def finish(self, factors: Factors) -> bool:
-        """Take the factors to the nearest minimum; return True if no more should be tried."""
+    def reached(self, factors: Factors) -> bool:
+        """Take factors to the nearest minimum; return True if no more should be tried."""
         if not self.stopped:
-            factors = self.go(gauss_newton, factors, _NEWTON)
-        residual = self.watch.history[-1].residual
-        self.last = factors
+            factors = self.go(gauss_newton, factors)
+        self.last, residual = factors, self.watch.history[-1].residual
         if residual < self.residual:
             self.best, self.residual = factors, residual
         return bool(self.stopped) or self.residual <= self.goal
 
-    def done(self, entries: Entries) -> Factors:
+    def done(self) -> Factors:
         """Tell the watch how it ended."""
-        watch = self.watch
-        watch.best = self.best
-        watch.reason = self.stopped or "stagnated"
+        self.watch.best = self.best
+        self.watch.reason = self.stopped or "stagnated"
         if self.residual <= self.goal:
+            entries = Entries(self.problem.observed)
             sure = identified(entries, self.best, self.problem.rng)
-            watch.reason = "residual" if sure else "not identified"
+            self.watch.reason = "residual" if sure else "not identified"
         return self.best
