@@ -97,6 +97,12 @@ SIGNATURES = {
         "col_bias=False, nonneg=False, loss='squared', weights=None, init='spectral', "
         "max_iter=None, tol=None, validation=None, callback=None, progress=False, rng=None",
     ),
+    "lowapprox.completion.CompletionResult.predict": ("self, rows, cols", ""),
+    "lowapprox.completion.CompletionResult.block": ("self, rows=None, cols=None", ""),
+    "lowapprox.completion.CompletionResult.fold_in_rows": ("self, A_new", ""),
+    "lowapprox.completion.CompletionResult.fold_in_cols": ("self, A_new", ""),
+    "lowapprox.completion.CompletionResult.update": ("self, A_more", ""),
+    "lowapprox.completion.read_ratings": ("path", "sep=None, header=None, dtype='float32'"),
     "lowapprox.thread_limit": ("n", ""),
     "lowapprox.show_config": ("", ""),
 }
@@ -111,7 +117,8 @@ FIELDS = {
         "shape rank cond_estimate passes info solve leverage_scores covariance standard_errors"
     ),
     "lowapprox.completion.CompletionResult": (
-        "U s V offset row_bias col_bias rank history converged reason diagnostics predict"
+        "U s V offset row_bias col_bias rank history converged reason diagnostics iterations info "
+        "predict block to_dense fold_in_rows fold_in_cols update as_linear_operator save load"
     ),
     "lowapprox.svd.SVDResult": (
         "U s Vh rank error error_kind error_bound failure_probability residuals converged passes "
