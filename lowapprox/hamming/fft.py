@@ -19,6 +19,7 @@ __all__ = ["FFTCounter"]
 
 LANES = (0,) * 16
 _BAD = 0x80  # marks text codes that characters cannot treat
+_APART = 32  # numbers between two rows of spectra, which would else meet in cache
 _MOST_SIGNALS = 8  # one bit of a mark for each
 _SCRATCH = 24 << 20  # bytes for the spectra of the text, in each thread
 _MOST_KEPT = 256 << 20  # bytes for the spectra of the pattern
@@ -192,9 +193,9 @@ class _Correlation:
         if not hasattr(local, "buffers"):
             signals, chunks = self.bits.size, cut.chunks
             fit = _SCRATCH // (8 * signals * cut.size) - chunks + 1
-            together = max(4, min(fit, 2 * chunks) // 4 * 4)
-            slots = (together + chunks - 1) * signals
-            z, spectra = _aligned((2 * cut.size,)), _aligned((2 * cut.size * slots,))
+            together = max(4, min(fit, max(8, chunks)) // 4 * 4)
+            rows = (together + chunks - 1) * signals
+            z, spectra = _aligned((2 * cut.size,)), _aligned((rows, 2 * cut.size + _APART))
             local.buffers = z, spectra, _aligned((together, 2 * cut.size))
         return local.buffers  # type: ignore[no-any-return]
 

@@ -3,8 +3,8 @@
 A transform of `size` = 4^p complex numbers is kept as vectors: 16 real parts, 16 imaginary parts,
 and so on. Steps of radix 4 run over vectors until 16 numbers are left, each in one vector; a
 transposition of 16 such vectors brings the last two steps over vectors too. Frequencies come out
-in an order of their own, which never matters; spectra are stored in tiles of 64 numbers, so that
-products of many spectra run tile by tile in cache.
+in an order of their own, which never matters; products of many spectra run over tiles of 64
+numbers, in cache.
 """
 
 from __future__ import annotations
@@ -263,39 +263,40 @@ def _multiply(
 ) -> None:
     """Sum the products of text blocks with the chunks `begin` to `end` - 1 of the pattern.
 
-    Block q meets chunk s at text spectrum ``slot + q + s``; each tile has `slots` of them, the
-    last followed by the first. Four blocks are treated together.
+    Block q meets chunk s at text spectrum ``slot + q + s``, a row of `spectra` for each signal;
+    the last is followed by the first. Four blocks are treated together.
     """
     signals, chunks, slots, count = shape
     w = len(lanes)
-    block = 2 * TILE * signals
-    row = block * slots
+    pitch = spectra.shape[1]
+    block, ring = pitch * signals, pitch * signals * slots
     size = sums.shape[1]
-    flat = sums.reshape(-1)
+    flat, rows = sums.reshape(-1), spectra.reshape(-1)
     for tile in range(size // (2 * TILE)):
         for q in range(0, count, 4):
             first = (slot + q + begin) % slots * block
             for v in range(0, 2 * TILE, 2 * w):
-                base = tile * row + v
-                h = (tile * chunks + begin) * block + v
+                h = (tile * chunks + begin) * 2 * TILE * signals + v
                 p0 = first
-                p1 = p0 + block if p0 + block < row else 0
-                p2 = p1 + block if p1 + block < row else 0
-                p3 = p2 + block if p2 + block < row else 0
+                p1 = p0 + block if p0 + block < ring else 0
+                p2 = p1 + block if p1 + block < ring else 0
+                p3 = p2 + block if p2 + block < ring else 0
                 zero = vfill(sums.dtype.type(0), lanes)
                 y0 = y1 = y2 = y3 = zero, zero
                 for _ in range(begin, end):
                     a0 = a1 = a2 = a3 = zero, zero
-                    for c in range(0, block, 2 * TILE):
-                        f = _load(patterns, h + c, lanes)
-                        a0 = _multiply_add(a0, _load(spectra, base + p0 + c, lanes), f)
-                        a1 = _multiply_add(a1, _load(spectra, base + p1 + c, lanes), f)
-                        a2 = _multiply_add(a2, _load(spectra, base + p2 + c, lanes), f)
-                        a3 = _multiply_add(a3, _load(spectra, base + p3 + c, lanes), f)
-                    h += block
+                    x = tile * 2 * TILE + v
+                    for _ in range(signals):
+                        f = _load(patterns, h, lanes)
+                        a0 = _multiply_add(a0, _load(rows, p0 + x, lanes), f)
+                        a1 = _multiply_add(a1, _load(rows, p1 + x, lanes), f)
+                        a2 = _multiply_add(a2, _load(rows, p2 + x, lanes), f)
+                        a3 = _multiply_add(a3, _load(rows, p3 + x, lanes), f)
+                        h += 2 * TILE
+                        x += pitch
                     y0, y1, y2, y3 = _add(y0, a0), _add(y1, a1), _add(y2, a2), _add(y3, a3)
                     p0, p1, p2 = p1, p2, p3
-                    p3 = p3 + block if p3 + block < row else 0
+                    p3 = p3 + block if p3 + block < ring else 0
                 o = q * size + tile * 2 * TILE + v
                 _store(flat, o, y0, lanes)
                 _store(flat, o + size, y1, lanes)
@@ -361,26 +362,25 @@ def correlate(
     patterns : ndarray, shape (tiles * chunks * signals * 2 * TILE,)
         Spectra of the pattern.
     z, spectra, sums : ndarray
-        Scratch: one transform, the spectra of the text in turn, and one transform a row.
+        Scratch: one transform, the spectra of the text in turn, and one transform a row. The rows
+        of the spectra are a little longer, so that their tiles do not compete in cache.
     out : ndarray of int, shape (shifts,)
     lanes : tuple
     """
-    size = z.size // 2
     signals, chunks = bits.size, groups[-1]
-    block = 2 * TILE * signals
-    row = spectra.size // (size // TILE)
-    slots = row // block
+    slots, rows = spectra.shape[0] // signals, spectra.reshape(-1)
     half = (out.size + 1) // 2
     blocks = -(-half // step)
     done = 0
     for first in range(0, blocks, sums.shape[0]):
         count = min(sums.shape[0], blocks - first)
         while done < first + count + chunks - 1:
-            place = done % slots * block
+            place = done % slots * signals * spectra.shape[1]
             a, b = done * step, half + done * step
             for c in range(signals):
                 _first_step(marks, a, b, bits[c], low, high, z, factors, lanes)
-                _finish(z, factors, spectra, place + 2 * TILE * c, row, lanes)
+                _finish(z, factors, rows, place, 2 * TILE, lanes)
+                place += spectra.shape[1]
             done += 1
         for g in range(offsets.size):
             begin, end, offset = groups[g], groups[g + 1], offsets[g]

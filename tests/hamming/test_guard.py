@@ -75,16 +75,16 @@ def outputs(text: np.ndarray, pattern: np.ndarray, values: Any, low: int, high: 
         marks |= (row[streams] == high).astype(np.uint8) << c
     z, factors = np.empty(2 * size, dtype=np.float32), _factors(size)[0]
     slots = chunks + 3
-    spectra = np.zeros((size // TILE, slots, signals, 2 * TILE), dtype=np.float32)
+    spectra = np.zeros((slots * signals, 2 * size + 32), dtype=np.float32)
     patterns = np.empty((size // TILE, chunks, signals, 2 * TILE), dtype=np.float32)
     exact, norms = np.zeros(size, dtype=complex), 0.0
-    flat, row = spectra.reshape(-1), 2 * TILE * slots * signals
+    flat = spectra.reshape(-1)
     for s, c in itertools.product(range(chunks), range(signals)):
         a, b = s * half, s * half + marks.shape[1]
-        bit, place = np.uint8(1 << c), 2 * TILE * (s * signals + c)
+        bit, place = np.uint8(1 << c), spectra.shape[1] * (s * signals + c)
         bounds = np.float32(low), np.float32(high)
         _first_step(marks.reshape(-1), a, b, bit, *bounds, z, factors, LANES)
-        _finish(z, factors, flat, place, row, LANES)
+        _finish(z, factors, flat, place, 2 * TILE, LANES)
         h = np.zeros(size)
         h[:half] = values[c][pattern[a : a + half]]
         patterns[:, s, c] = spectrum(h[:half], size)
@@ -94,7 +94,7 @@ def outputs(text: np.ndarray, pattern: np.ndarray, values: Any, low: int, high: 
         norms += float(np.linalg.norm(x) * np.linalg.norm(h))
     sums = np.empty((4, 2 * size), dtype=np.float32)
     shape = signals, chunks, slots, 1
-    _multiply(flat, 0, patterns.reshape(-1), shape, 0, chunks, sums, LANES)
+    _multiply(spectra, 0, patterns.reshape(-1), shape, 0, chunks, sums, LANES)
     _inverse(sums[0], factors, LANES)
     parts = sums[0].astype(float).reshape(-1, 2, len(LANES)) / size
     return parts[:, 0].ravel() + 1j * parts[:, 1].ravel(), np.rint(exact), norms
