@@ -54,12 +54,14 @@ def leading(
     held = _orth(images[0][:, : warm.shape[1]])
     Y = images[0][:, warm.shape[1] :]
     for _ in range(blocks):
-        if sum(b.shape[1] for b in basis) + width > n:
-            break
-        X = matrix.rmat(Y - held @ (held.T @ Y))
         whole = np.hstack(basis)
+        if whole.shape[1] == n:
+            break
+        X = matrix.rmat(Y - held @ (held.T @ Y))[:, : n - whole.shape[1]]
         for _ in range(2):
             X = _orth(X - whole @ (whole.T @ X))
+        if np.abs(whole.T @ X).max() > 1e-8:  # nothing but rounding is left
+            break
         Y = matrix.mat(X)
         basis.append(X)
         images.append(Y)
