@@ -13,14 +13,15 @@ from lowapprox.completion.halfstep import Gradients, Half, HalfSums, Solver, hal
 from lowapprox.completion.observations import Compressed, Host
 from lowapprox.completion.prior import FixedRidge, LearnedRidge, Ridge
 from lowapprox.completion.problem import Factors, Problem, Watch
-from lowapprox.completion.start import spectral_start
+from lowapprox.completion.start import mean_biases, spectral_start, with_biases
 from lowapprox.completion.tall import product_change
 
-__all__ = ["Alternation", "als_cg", "als_chol", "gradients"]
+__all__ = ["Alternation", "als_cg", "als_chol", "gradients", "random_start"]
 
 _SMALL = 1 << 18  # numbers that a pass reads, up to which compiled code is not worth loading
 _STEPS = 2
 _HASTY_SWEEPS = 2
+_RANDOM_SWEEPS, _RANDOM_RIDGE = 3, 0.1  # the ridge over the Gram matrix to expect
 
 
 def als_cg(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
@@ -65,6 +66,24 @@ def gradients(problem: Problem, steps: int) -> Solver:
     """Choose by the size of the problem alone, so that equal calls give equal bits."""
     work = problem.observed.count * problem.width
     return Gradients(steps) if work < _SMALL else CompiledGradients(steps)
+
+
+def random_start(problem: Problem) -> Factors:
+    """Return what a few sweeps make of random factors.
+
+    Their ridge is fixed: a learned one would take random factors, which explain nothing, for noise.
+    """
+    k, observed = problem.rank, problem.observed
+    U, V = (
+        (k**-0.25 * problem.rng.standard_normal((p, k))).astype(observed.dtype)
+        for p in observed.shape
+    )
+    factors = with_biases(problem, Factors(U, V), mean_biases(problem))
+    ridge = _RANDOM_RIDGE * k**-0.5 * observed.count / max(observed.shape)
+    alternation = Alternation(problem, factors, FixedRidge(ridge, per_entry=False))
+    for _ in range(_RANDOM_SWEEPS):
+        alternation.sweep(gradients(problem, _STEPS))
+    return alternation.factors
 
 
 def _first(problem: Problem) -> Factors:

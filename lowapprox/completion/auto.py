@@ -14,6 +14,7 @@ from lowapprox.completion.start import leading_pairs
 __all__ = ["auto", "searches"]
 
 _DONE = {"residual", "callback", "max_iter"}
+_STEPS = 2  # of conjugate gradients
 _SWEEPS = 10  # over which the fall of the residual is judged
 _STUCK = 0.97  # fall in that many sweeps from which on something else may be better
 _SMALL = 100_000  # entries times rank, up to which a long search costs little
@@ -42,29 +43,45 @@ def auto(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     learning = replace(problem, ridge=None)
     # Near an exact fit the error at the entries held out may rest for long.
     patience, watch.patience = watch.patience, None
-    factors, noisy = _alternated(learning, watch, patience)
+    alternation = Alternation(learning, None)
+    noisy = _alternated(alternation, watch, patience)
+    if noisy or watch.reason in _DONE:
+        return _confirmed(problem, watch.best or alternation.factors, watch)
     tight = problem.observed.oversampling(problem.rank) < _TIGHT
-    if not noisy and watch.reason not in _DONE:
+    _search(learning, alternation.factors, watch, tight=tight)
+    if watch.reason in _DONE | {"not identified"}:
+        return watch.best or alternation.factors
+    # What is left is noise after all; fits without the ridge have followed it.
+    watch.go_on(forget=problem.held_out is None)
+    solver = gradients(learning, _STEPS)
+    while True:
+        residual, change = alternation.sweep(solver)
+        if watch("als-cg", alternation.factors, residual=residual, change=change):
+            break
+    if tight and residual < _CLEAN and watch.reason == "change":
+        watch.reason = "stagnated"
+    return watch.best or alternation.factors
+
+
+def _search(problem: Problem, factors: Factors, watch: Watch, *, tight: bool) -> None:
+    """Look for an exact fit."""
+    near = watch.history[-1].residual < _NEAR
+    watch.go_on()
+    if tight and searches(problem):
+        from lowapprox.completion.hard import recover
+
+        recover(problem, factors if near else None, watch)
+        return
+    _finished(problem, factors, watch, _VERY_NEAR)
+    if watch.reason not in _DONE:
         watch.go_on()
-        if tight and searches(problem):
-            from lowapprox.completion.hard import recover
+        factors = stepwise(problem, None, watch, _slow)
+        _finished(problem, factors, watch, _NEAR)
+    if tight and watch.reason not in _DONE:
+        from lowapprox.completion.irls import irls
 
-            near = watch.history[-1].residual < _NEAR
-            return recover(problem, factors if near else None, watch)
-        factors = _finished(problem, factors, watch, _VERY_NEAR)
-        if watch.reason not in _DONE:
-            watch.go_on()
-            factors = stepwise(learning, None, watch, _slow)
-            factors = _finished(problem, factors, watch, _NEAR)
-        if tight and watch.reason not in _DONE:
-            from lowapprox.completion.irls import irls
-
-            watch.go_on()
-            irls(problem, None, watch)
-    best = watch.best or factors
-    if watch.reason == "residual" and searches(problem):
-        _confirm(problem, best, watch)
-    return best
+        watch.go_on()
+        irls(problem, None, watch)
 
 
 def searches(problem: Problem) -> bool:
@@ -75,57 +92,57 @@ def searches(problem: Problem) -> bool:
     return problem.observed.count * problem.rank <= _SMALL
 
 
-def _confirm(problem: Problem, factors: Factors, watch: Watch) -> None:
-    """Say so if other matrices fit as well."""
-    if problem.held_out is None and problem.observed.oversampling(problem.rank) < _SURE:
+def _confirmed(problem: Problem, factors: Factors, watch: Watch) -> Factors:
+    """Say so if other matrices fit as well as an exact fit."""
+    few = problem.observed.oversampling(problem.rank) < _SURE
+    if watch.reason == "residual" and few and problem.held_out is None and searches(problem):
         from lowapprox.completion.hard import identified
         from lowapprox.completion.tangent import Entries
 
         if not identified(Entries(problem.observed), factors, problem.rng):
             watch.reason = "not identified"
+    return factors
 
 
-def _finished(problem: Problem, factors: Factors, watch: Watch, near: float) -> Factors:
+def _finished(problem: Problem, factors: Factors, watch: Watch, near: float) -> None:
     """Take steps of Gauss-Newton if they are likely to end soon."""
-    residual = watch.history[-1].residual
+    last, residual = np.inf, watch.history[-1].residual
     if watch.reason in _DONE or not residual < near:
-        return factors
+        return
     from lowapprox.completion.gauss_newton import gauss_newton
 
     # A few steps tell whether they converge; in a flat valley each costs much.
-    start, last = factors, np.inf
     while residual < _FALLING * last:
         attempt = watch.attempt(problem, _NEWTON)
-        start = gauss_newton(problem, start, attempt)
+        factors = gauss_newton(problem, factors, attempt)
         last, residual = residual, watch.history[-1].residual
         if attempt.reason in _DONE and (attempt.reason != "max_iter" or _over(watch)):
             watch.reason, watch.best = attempt.reason, attempt.best
-            return start
-    return factors
+            return
 
 
 def _over(watch: Watch) -> bool:
     return len(watch.history) >= watch.problem.max_iter
 
 
-def _alternated(problem: Problem, watch: Watch, patience: int | None) -> tuple[Factors, bool]:
-    """Alternate; return whether what is left at the end is noise."""
-    alternation = Alternation(problem, None)
-    solver = gradients(problem, 2)
+def _alternated(alternation: Alternation, watch: Watch, patience: int | None) -> bool:
+    """Alternate until the end, or something else may be better; return whether noise is left."""
+    problem = alternation.problem
+    solver = gradients(problem, _STEPS)
     residuals: list[float] = []
     noisy = False
     while True:
         residual, change = alternation.sweep(solver)
-        if watch("als-cg", alternation.factors, residual=residual, change=change):
-            if watch.reason == "change" and not noisy:
-                noisy = not _exact_perhaps(problem, alternation.factors, residual)
-            return alternation.factors, noisy
+        stopped = watch("als-cg", alternation.factors, residual=residual, change=change)
         residuals.append(residual)
-        if not noisy and (_slow(residuals) or fall(residuals, _SWEEPS) > _STUCK):
+        stuck = _slow(residuals) or fall(residuals, _SWEEPS) > _STUCK or watch.reason == "change"
+        if stuck and not noisy:
             noisy = not _exact_perhaps(problem, alternation.factors, residual)
             if not noisy:
-                return alternation.factors, False
+                return False
             watch.patience = patience
+        if stopped:
+            return noisy
 
 
 def _slow(residuals: list[float]) -> bool:

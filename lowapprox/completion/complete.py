@@ -19,6 +19,7 @@ from lowapprox._core.rng import as_generator
 from lowapprox._core.threads import blas_threads
 from lowapprox._core.typing import Array, MatrixInput
 from lowapprox.completion._request import Request, checked_request
+from lowapprox.completion.als import random_start
 from lowapprox.completion.auto import searches
 from lowapprox.completion.diagnosis import Diagnostics, announce, diagnose
 from lowapprox.completion.folding import Penalty
@@ -53,6 +54,7 @@ METHODS: Mapping[str, str] = {
 _MODEL_METHODS = {"auto", "als-cg", "als-chol"}  # those that know biases
 _SAFE_OVERSAMPLING = 3.0  # from which on an exact fit is taken for the truth without a check
 _SHARE, _MOST_HELD = 0.01, 100_000  # what is held out for a check
+_PATIENCE = 3  # steps without an improvement at the entries held out
 _CONTRADICTION = 10.0  # error at the entries held out over the residual
 _ROUNDING = 1e-6  # error at the entries held out that needs no explanation
 
@@ -213,7 +215,7 @@ def complete(
         rng=gen,
         row_bias=biases[0],
         col_bias=biases[1],
-        unit=scale**-0.5,
+        unit=scale**-0.5 if request.ridge else 1.0,
         per_entry=request.per_entry,
         residual_tol=request.residual_tol,
     )
@@ -227,9 +229,10 @@ def complete(
     announce(found, request.ridge)
     problem = _with_held_out(whole, request, method, offset, scale)
     reporter = Reporter(callback, progress)
-    watch = Watch(problem, reporter)
+    # What is held out for a check alone stops nothing.
+    watch = Watch(problem, reporter, None if validation is None else _PATIENCE)
     with blas_threads(1):  # blocks go to the threads; pools of BLAS would be in their way
-        start = _start(init, whole, scale)
+        start = _start(init, problem, scale)
         factors = method_named(method)(problem, start, watch)
     reporter.close()
     verdict = _judged(problem, factors, watch)
@@ -280,13 +283,7 @@ def _start(init: Any, problem: Problem, scale: float) -> Factors | None:
     if isinstance(init, str):
         if checked_choice(init, "init", ("spectral", "random")) == "spectral":
             return None
-        # Small beside the values, so that the first half-step is not misled.
-        size = 0.1 * problem.rank**-0.25
-        parts = [
-            size * problem.rng.standard_normal((p, problem.rank)) for p in problem.observed.shape
-        ]
-        U, V = (part.astype(problem.observed.dtype) for part in parts)
-        return with_biases(problem, Factors(U, V), mean_biases(problem))
+        return random_start(problem)
     if isinstance(init, CompletionResult):
         root = np.sqrt(init.s)
         U, V = init.U * root, init.V * root
@@ -306,7 +303,7 @@ def _start(init: Any, problem: Problem, scale: float) -> Factors | None:
         )
     if not (np.isfinite(U).all() and np.isfinite(V).all()):
         raise InputError("`init` must hold finite factors, got NaN or infinity")
-    U, V = (part.astype(problem.observed.dtype) * problem.unit for part in (U, V))
+    U, V = (part.astype(problem.observed.dtype) * scale**-0.5 for part in (U, V))
     first = mean_biases(problem)
     if isinstance(init, CompletionResult):
         known = (init.row_bias, init.col_bias)
@@ -412,11 +409,14 @@ def _normalized(observed: Observations, *, center: bool) -> tuple[float, float, 
     if not observed.count:
         return 0.0, 1.0, observed
     mean = float(np.average(rows.values.astype(float), weights=rows.weights)) if center else 0.0
-    size = float(np.sqrt(np.mean((rows.values.astype(float) - mean) ** 2)))
-    scale = 4.0 ** np.round(np.log2(size) / 2) if size else 1.0  # exact, and so is its root
+    gap = rows.values.astype(float) - mean
+    peak = int(np.frexp(np.abs(gap).max())[1])
+    size = float(np.sqrt(np.mean(np.ldexp(gap, -peak) ** 2)))
+    # A power of four: to multiply by it is exact, and so is its root.
+    power = 2 * round((float(np.log2(size)) + peak) / 2) if size else 0
 
     def changed(side: Compressed) -> Compressed:
-        dtype = side.values.dtype
-        return replace(side, values=(side.values - dtype.type(mean)) / dtype.type(scale))
+        shifted = side.values - side.values.dtype.type(mean)
+        return replace(side, values=np.ldexp(shifted, -power))
 
-    return mean, scale, Observations(observed.shape, changed(rows), changed(columns))
+    return mean, 2.0**power, Observations(observed.shape, changed(rows), changed(columns))

@@ -213,9 +213,11 @@ class Watch:
             self.reason = "max_iter"
         return bool(self.reason)
 
-    def go_on(self) -> None:
-        """Forget why the last method stopped, for another one to follow."""
+    def go_on(self, *, forget: bool = False) -> None:
+        """Forget why the last method stopped, and what was best, for another one to follow."""
         self.reason, self._since = "", 0
+        if forget:
+            self.best, self._least = None, np.inf
 
     def attempt(self, problem: Problem, steps: int) -> Watch:
         """Return a watch for one attempt of several, which continues the same history."""

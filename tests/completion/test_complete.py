@@ -1,0 +1,361 @@
+"""The public call: what it promises whatever the form of the input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowapprox import (
+    AccuracyWarning,
+    ConvergenceWarning,
+    InputError,
+    InputTypeError,
+    complete,
+    thread_limit,
+)
+from lowapprox.completion import CompletionResult
+from lowapprox.completion.holdout import hold_out
+from tests.completion.problems import Known, low_rank
+from tests.strategies import quiet, seeds
+
+Array = np.ndarray[Any, Any]
+
+
+def triples(known: Known) -> tuple[Array, Array, Array]:
+    rows = known.observed.rows
+    return np.repeat(np.arange(rows.counts.size), rows.counts), rows.indices, rows.values
+
+
+def whole(result: CompletionResult) -> Array:
+    m, n = result.U.shape[0], result.V.shape[0]
+    i, j = np.divmod(np.arange(m * n), n)
+    return result.predict(i, j).reshape(m, n)
+
+
+def dense(known: Known) -> Array:
+    out = np.full(known.observed.shape, np.nan)
+    i, j, v = triples(known)
+    out[i, j] = v
+    return out
+
+
+EXACT = low_rank(60, 50, 3, 4.0, condition=5.0, seed=3)
+NOISY = low_rank(60, 50, 3, 5.0, condition=3.0, noise=0.3, seed=4)
+
+
+def fit(known: Known = EXACT, **options: Any) -> CompletionResult:
+    options = {"rank": 3, "rng": 0, "tol": 1e-10} | options
+    return complete(triples(known), shape=known.observed.shape, **options)
+
+
+@pytest.mark.parametrize("known", [EXACT, NOISY], ids=["exact", "noisy"])
+def test_every_form_of_input_gives_the_same_matrix(known: Known) -> None:
+    i, j, v = triples(known)
+    shape, A = known.observed.shape, dense(known)
+    mask = np.isfinite(A)
+    order = np.random.default_rng(0).permutation(v.size)
+    forms: list[tuple[Any, dict[str, Any]]] = [
+        ((i[order], j[order], v[order]), {"shape": shape}),
+        (sp.coo_array((v[order], (i[order], j[order])), shape=shape), {}),
+        (sp.csr_array((v, (i, j)), shape=shape), {}),
+        (sp.csc_matrix((v, (i, j)), shape=shape), {}),
+        (A, {}),
+        (np.where(mask, A, 7.0), {"mask": mask}),
+        (np.ma.masked_invalid(A), {}),
+    ]
+    expected = whole(fit(known))
+    for form, more in forms:
+        found = whole(complete(form, 3, rng=0, tol=1e-10, **more))
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("known", [EXACT, NOISY], ids=["exact", "noisy"])
+def test_order_of_rows_and_columns_and_transposition(known: Known) -> None:
+    A, rng = dense(known), np.random.default_rng(1)
+    p, q = rng.permutation(60), rng.permutation(50)
+    expected = whole(complete(A, 3, rng=0, tol=1e-10))
+    moved = whole(complete(A[p][:, q], 3, rng=0, tol=1e-10))
+    np.testing.assert_allclose(moved, expected[p][:, q], atol=1e-6)
+    turned = whole(complete(A.T, 3, rng=0, tol=1e-10))
+    np.testing.assert_allclose(turned, expected.T, atol=1e-6 if known is EXACT else 3e-2)
+
+
+@pytest.mark.parametrize("exponent", [-300, -40, 3, 300])
+@pytest.mark.parametrize("known", [EXACT, NOISY], ids=["exact", "noisy"])
+def test_powers_of_four_change_no_bit(known: Known, exponent: int) -> None:
+    i, j, v = triples(known)
+    options: dict[str, Any] = {"rng": 0, "tol": 1e-4, "row_bias": True, "col_bias": True}
+    first = complete((i, j, v), 3, shape=(60, 50), **options)
+    second = complete((i, j, np.ldexp(v, 2 * exponent)), 3, shape=(60, 50), **options)
+    np.testing.assert_array_equal(second.U, first.U)
+    np.testing.assert_array_equal(second.s, np.ldexp(first.s, 2 * exponent))
+    np.testing.assert_array_equal(second.row_bias, np.ldexp(first.row_bias, 2 * exponent))
+
+
+@pytest.mark.parametrize("factor", [-1.0, 0.37, 1e6])
+def test_scaling(factor: float) -> None:
+    i, j, v = triples(NOISY)
+    first = whole(fit(NOISY))
+    second = whole(complete((i, j, factor * v), 3, shape=(60, 50), rng=0, tol=1e-10))
+    np.testing.assert_allclose(second, factor * first, atol=1e-5 * abs(factor))
+
+
+@pytest.mark.parametrize("method", ["auto", "als-cg", "als-chol", "increment"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_recovery(method: str, dtype: Any) -> None:
+    i, j, v = triples(EXACT)
+    result = complete((i, j, v.astype(dtype)), 3, shape=(60, 50), rng=0, method=method)
+    assert result.converged
+    assert result.U.dtype == result.V.dtype == result.s.dtype == dtype
+    assert EXACT.error(result.U * result.s, result.V) <= (1e-8 if dtype is np.float64 else 1e-5)
+    for basis in (result.U, result.V):
+        gap = basis.T.astype(float) @ basis - np.eye(3)
+        assert np.abs(gap).max() <= 1e2 * np.finfo(dtype).eps
+    assert (np.diff(result.s) <= 0).all()
+
+
+def test_observed_zeros_are_values() -> None:
+    i, j, v = triples(EXACT)
+    v = np.where(np.arange(v.size) % 7 == 0, 0.0, v)
+    A = np.full((60, 50), np.nan)
+    A[i, j] = v
+    with quiet():
+        first = whole(complete(sp.coo_array((v, (i, j)), shape=(60, 50)), 3, rng=0))
+        second = whole(complete(A, 3, rng=0))
+        third = whole(complete((i[v != 0], j[v != 0], v[v != 0]), 3, shape=(60, 50), rng=0))
+    np.testing.assert_array_equal(first, second)
+    assert np.abs(first - third).max() > 1e-3
+
+
+def test_biases_and_mean() -> None:
+    rng = np.random.default_rng(0)
+    i, j, _ = triples(EXACT)
+    b, c = rng.standard_normal(60), rng.standard_normal(50)
+    truth = 7.0 + b[:, None] + c + 0.3 * np.outer(rng.standard_normal(60), rng.standard_normal(50))
+    result = complete(
+        (i, j, truth[i, j]),
+        1,
+        shape=(60, 50),
+        center=True,
+        row_bias=True,
+        col_bias=True,
+        rng=0,
+        tol=1e-9,
+    )
+    assert result.rank == 1
+    assert result.row_bias.shape == (60,)
+    assert result.col_bias.shape == (50,)
+    np.testing.assert_allclose(result.offset, truth[i, j].mean())
+    assert np.abs(whole(result) - truth).max() <= 1e-3 * np.abs(truth).max()
+
+
+@pytest.mark.parametrize(("row", "col"), [(True, False), (False, True)])
+def test_one_kind_of_bias(row: bool, col: bool) -> None:
+    result = fit(NOISY, row_bias=row, col_bias=col, center=True, tol=1e-3)
+    assert (result.row_bias is not None, result.col_bias is not None) == (row, col)
+
+
+def test_the_ridge_is_in_the_units_of_the_data() -> None:
+    i, j, v = triples(NOISY)
+    options: dict[str, Any] = {"shape": (60, 50), "rng": 0, "tol": 1e-11, "method": "als-chol"}
+    options |= {"row_bias": True, "col_bias": True, "max_iter": 3000}
+    result = complete((i, j, 5 * v), 3, reg=2.0, **options)
+
+    def objective(*parts: Array) -> float:
+        U, V, b, c = parts
+        x = np.einsum("tk,tk->t", U[i], V[j]) + b[i] + c[j]
+        size = sum(float(np.sum(part**2)) for part in parts)
+        return float(np.sum((x - 5 * v) ** 2)) + 2.0 * size
+
+    root = np.sqrt(result.s)
+    parts = result.U * root, result.V * root, result.row_bias, result.col_bias
+    best = objective(*parts)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        for at in range(4):
+            near = list(parts)
+            near[at] = near[at] + 1e-4 * rng.standard_normal(near[at].shape)
+            assert objective(*near) > best
+
+
+def test_weights() -> None:
+    i, j, v = triples(NOISY)
+    options: dict[str, Any] = {"shape": (60, 50), "rng": 0, "method": "als-chol", "tol": 1e-9}
+    same = complete((i, j, v), 3, reg=1.0, weights=np.full(v.size, 2.0), **options)
+    half = complete((i, j, v), 3, reg=0.5, **options)
+    np.testing.assert_allclose(whole(same), whole(half), atol=1e-6)
+    # Wrong values without weight do no harm.
+    wrong = v + np.where(np.arange(v.size) % 9 == 0, 100.0, 0.0)
+    none = complete((i, j, wrong), 3, reg=1.0, weights=wrong == v, **options)
+    left = wrong == v
+    kept = complete((i[left], j[left], v[left]), 3, reg=1.0, **options)
+    np.testing.assert_array_equal(whole(none), whole(kept))
+
+
+def test_ridge_by_count() -> None:
+    first = fit(NOISY, reg=0.1, reg_scale="count", method="als-cg")
+    second = fit(NOISY, reg=0.1, reg_scale="count", method="als-chol")
+    np.testing.assert_allclose(whole(first), whole(second), atol=1e-5)
+    assert np.abs(whole(first) - whole(fit(NOISY, reg=0.1, method="als-cg"))).max() > 1e-3
+
+
+def test_starts() -> None:
+    result = fit()
+    again = fit(init=result, method="als-cg")
+    assert len(again.history) == 1
+    pair = fit(init=(result.U * result.s, result.V), method="als-cg")
+    assert len(pair.history) <= 2
+    np.testing.assert_allclose(whole(pair), whole(result), atol=1e-7)
+    random = fit(init="random")
+    assert EXACT.error(random.U * random.s, random.V) <= 1e-7
+
+
+def test_validation() -> None:
+    known = low_rank(80, 70, 3, 6.0, noise=0.5, seed=5)
+    early = fit(known, validation=0.1, reg=0.0, method="als-cg", tol=1e-9, rank=6)
+    assert early.reason == "held-out"
+    errors = [record.held_out for record in early.history]
+    assert np.isfinite(errors).all()
+    assert len(errors) < 100
+    # The best factors are returned, not the last.
+    rng = np.random.default_rng(0)
+    i, j = rng.integers(0, 80, 500), rng.integers(0, 70, 500)
+    key = np.unique(i * 70 + j)
+    i, j = key // 70, key % 70
+    judge = i, j, np.einsum("tk,tk->t", known.U[i], known.V[j])
+    judged = fit(known, validation=judge, reg=0.0, method="als-cg", tol=1e-9, rank=6)
+    error = np.sqrt(np.mean((judged.predict(i, j) - judge[2]) ** 2))
+    scale = 4.0 ** np.round(np.log2(np.sqrt(np.mean(triples(known)[2] ** 2))) / 2)
+    least = min(record.held_out for record in judged.history)
+    np.testing.assert_allclose(error / scale, least, rtol=1e-3)
+
+
+@given(seeds, st.sampled_from((0.02, 0.2, 0.5)), st.integers(1, 8))
+def test_what_is_held_out(seed: int, share: float, least: int) -> None:
+    observed = low_rank(30, 20, 2, 4.0, seed=seed % 50).observed
+    left, held = hold_out(observed, share, least, np.random.default_rng(seed))
+    assert held.values.size <= round(share * observed.count)
+    assert left.count + held.values.size == observed.count
+    for now, before in (
+        (left.rows.counts, observed.rows.counts),
+        (left.columns.counts, observed.columns.counts),
+    ):
+        assert (now >= np.minimum(before, least)).all()
+    A, B = (np.zeros((30, 20)) for _ in range(2))
+    for side, out in ((observed, A), (left, B)):
+        out[np.repeat(np.arange(30), side.rows.counts), side.rows.indices] = side.rows.values
+    B[held.rows, held.columns] = held.values
+    np.testing.assert_array_equal(A, B)
+
+
+def test_a_fit_that_others_equal_is_not_called_converged() -> None:
+    # Rows with fewer entries than the rank: exact fits are many.
+    known = low_rank(60, 50, 4, 1.1, least=1, seed=1)
+    with pytest.warns((AccuracyWarning, ConvergenceWarning)):
+        result = complete(triples(known), 4, shape=(60, 50), rng=0, reg=0.0)
+    assert not result.converged
+    for method in ("als-cg", "als-chol", "increment"):
+        with pytest.warns((AccuracyWarning, ConvergenceWarning)):
+            result = complete(
+                triples(known), 4, shape=(60, 50), rng=0, reg=0.0, method=method, max_iter=100
+            )
+        if result.converged:
+            assert known.error(result.U * result.s, result.V) <= 1e-4
+
+
+def test_threads_change_no_bit() -> None:
+    known = low_rank(500, 400, 6, 5.0, noise=0.1, seed=2)
+    found = []
+    for threads in (1, 2):
+        with thread_limit(threads):
+            found.append(fit(known, rank=10, tol=1e-3))
+    np.testing.assert_array_equal(found[0].U, found[1].U)
+    np.testing.assert_array_equal(found[0].s, found[1].s)
+    assert [r.residual for r in found[0].history] == [r.residual for r in found[1].history]
+
+
+def test_callback_and_iterations() -> None:
+    seen: list[int] = []
+
+    def stop(progress: Any) -> bool:
+        seen.append(progress.step)
+        return len(seen) == 4
+
+    with pytest.warns(ConvergenceWarning, match="callback"):
+        result = fit(callback=stop)
+    assert seen == [1, 2, 3, 4]
+    assert result.reason == "callback"
+    assert not result.converged
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        assert len(fit(max_iter=3).history) == 3
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_constant_values(value: float) -> None:
+    i, j, v = triples(EXACT)
+    for center in (False, True):
+        result = complete((i, j, np.full(v.size, value)), 1, shape=(60, 50), center=center, rng=0)
+        assert result.converged
+        np.testing.assert_allclose(whole(result), value, atol=1e-8)
+
+
+@pytest.mark.parametrize("shape", [(1, 30), (30, 1), (1, 1), (2, 30)])
+def test_thin_matrices(shape: tuple[int, int]) -> None:
+    A = np.outer(np.arange(1.0, shape[0] + 1), np.arange(1.0, shape[1] + 1))
+    result = complete(A, 1, rng=0)
+    np.testing.assert_allclose(whole(result), A, rtol=1e-6)
+
+
+def test_a_row_with_a_third_of_all_entries() -> None:
+    rng = np.random.default_rng(0)
+    U, V = rng.standard_normal((200, 2)), rng.standard_normal((300, 2))
+    mask = rng.random((200, 300)) < 600 / 60_000 * 1.6
+    mask[7] = True
+    mask[np.arange(200), rng.integers(0, 300, 200)] = True
+    A = np.where(mask, U @ V.T + 0.01 * rng.standard_normal(mask.shape), np.nan)
+    result = complete(A, 2, rng=0)
+    assert np.isfinite(whole(result)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"rank": 0}, InputError, "`rank`"),
+        ({"rank": 51}, InputError, "`rank`"),
+        ({"rank": 2.0}, InputTypeError, "`rank`"),
+        ({"method": "magic"}, InputError, "`method`"),
+        ({"reg": -1.0}, InputError, "`reg`"),
+        ({"reg": "much"}, InputTypeError, "`reg`"),
+        ({"reg": np.nan}, InputError, "`reg`"),
+        ({"reg_scale": "rows"}, InputError, "`reg_scale`"),
+        ({"tol": 0.0}, InputError, "`tol`"),
+        ({"max_iter": 0}, InputError, "`max_iter`"),
+        ({"validation": 0.9}, InputError, "`validation`"),
+        ({"validation": ([0], [0], [np.nan])}, InputError, "`validation`"),
+        ({"init": "zeros"}, InputError, "`init`"),
+        ({"init": 3}, InputError, "`init`"),
+        ({"init": (np.ones((60, 2)), np.ones((50, 3)))}, InputError, "`init`"),
+        ({"init": (np.full((60, 3), np.nan), np.ones((50, 3)))}, InputError, "`init`"),
+        ({"loss": "absolute"}, InputError, "`loss`"),
+        ({"method": "irls", "row_bias": True}, InputError, "`row_bias`"),
+        ({"weights": -np.ones(3)}, InputError, "`weights`"),
+    ],
+)
+def test_bad_arguments(change: dict[str, Any], error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        fit(**change)
+
+
+def test_too_few_entries() -> None:
+    known = low_rank(40, 30, 5, 0.9, least=1, seed=0)
+    with pytest.raises(InputError, match="degrees of freedom"):
+        fit(known, rank=5, reg=0.0)
+    with pytest.warns(AccuracyWarning), quiet():
+        assert np.isfinite(whole(fit(known, rank=5))).all()
+    with pytest.raises(InputError, match="observed entries"):
+        complete(np.full((4, 4), np.nan), 1)
