@@ -18,8 +18,8 @@ from lowapprox.hamming.kernels_sieve import COLUMN, mark
 
 __all__ = ["COLUMN", "PLANES", "RUN", "subtract_sparse"]
 
-PLANES = 7  # bits of the count of a run
-RUN = 112  # positions, a multiple of sixteen that is smaller than 2 ** PLANES
+PLANES = 8  # bits of the count of a run
+RUN = 240  # positions, a multiple of sixteen that is smaller than 2 ** PLANES
 
 _BYTES = (0,) * 64
 _WORDS = (0,) * 8
@@ -61,14 +61,15 @@ def _count_run(
     """Count the agreements at ``offsets[first:last]``; plane p comes to ``counts[p * line:]``."""
     for column in range(columns):
         base = start + 64 * column
-        p0 = p1 = p2 = p3 = p4 = p5 = p6 = vfill(np.uint8(0), _BYTES)
+        p0 = p1 = p2 = p3 = p4 = p5 = p6 = p7 = vfill(np.uint8(0), _BYTES)
         for i in range(first, last, 16):
             p0, p1, p2, a = _add_eight(rows, offsets, i, base, p0, p1, p2)
             p0, p1, p2, b = _add_eight(rows, offsets, i + 8, base, p0, p1, p2)
             p3, carry = _add(p3, a, b)
             p4, carry = _carry(p4, carry)
             p5, carry = _carry(p5, carry)
-            p6 = vxor(p6, carry)
+            p6, carry = _carry(p6, carry)
+            p7 = vxor(p7, carry)
         place = 64 * column
         vstore(counts, place, p0)
         vstore(counts, place + line, p1)
@@ -77,6 +78,7 @@ def _count_run(
         vstore(counts, place + 4 * line, p4)
         vstore(counts, place + 5 * line, p5)
         vstore(counts, place + 6 * line, p6)
+        vstore(counts, place + 7 * line, p7)
 
 
 @kernel()

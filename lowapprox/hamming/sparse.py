@@ -13,7 +13,7 @@ from lowapprox.hamming.sieve import bitmaps_of
 __all__ = ["SparseBitsCounter"]
 
 _TILE = 32  # columns whose counters are kept at a time
-_CHUNK = 896  # positions: their part of the bitmaps stays in the nearest cache
+_CHUNK = 1920  # positions: their part of the bitmaps stays in the nearest cache
 _SPAN = 1 << 17  # pattern places whose bitmaps are kept at a time
 _BLOCK = 1 << 16  # shifts of bitmaps, at least
 
