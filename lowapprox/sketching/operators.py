@@ -55,6 +55,7 @@ class SketchOperator(ABC):
     __array_ufunc__ = None  # NumPy leaves `array @ S` to __rmatmul__
     _parameters: ClassVar[tuple[str, ...]] = ()
     _granule: int = 1  # tiles of rows start at multiples of this
+    _panel_bytes: int = _PANEL_BYTES  # of an accumulator; wider matrices are copied in panels
 
     def __init__(self, m: int, n: int, *, rng: RNGInput = None, dtype: Any = None) -> None:
         self.shape = (checked_int(m, "m", 0, 2**31), checked_int(n, "n", 0, _MAX_ROWS))
@@ -256,7 +257,8 @@ class SketchOperator(ABC):
         # The partition depends on the shapes only, so that all thread counts add in one order.
         (n, k), m = X.shape, self.shape[0]
         compiled = use_kernels(X.size)
-        panels = even_slices(k, max(64, _PANEL_BYTES // (out.itemsize * m)) if compiled else k)
+        width = max(64, self._panel_bytes // (out.itemsize * m)) if compiled else k
+        panels = even_slices(k, width)
         chunks = min(-(-CHUNKS // len(panels)), n // m) if compiled else 1
         bounds = self._chunk_bounds(start, n, chunks)
         copied = len(panels) > 1 or X.dtype != dtype or not X.flags.c_contiguous
