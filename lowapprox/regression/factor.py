@@ -14,7 +14,6 @@ from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.results import Result, run_info
 from lowapprox._core.rng import as_generator
-from lowapprox._core.threads import blas_threads
 from lowapprox._core.typing import Array, MatrixInput
 from lowapprox.regression._request import Request, checked_number, checked_request
 from lowapprox.regression.direct import direct
@@ -37,7 +36,13 @@ from lowapprox.regression.preconditioned import (
 from lowapprox.regression.result import LstsqResult
 from lowapprox.regression.spread import Spread, root_of
 from lowapprox.regression.system import Host, Rows, System, blocks, make_system, squares_of
-from lowapprox.regression.triangle import BackwardError, Triangle, Truncated, triangle_of
+from lowapprox.regression.triangle import (
+    BackwardError,
+    Triangle,
+    Truncated,
+    one_thread,
+    triangle_of,
+)
 
 if TYPE_CHECKING:
     from lowapprox._core.typing import RNGInput
@@ -156,7 +161,7 @@ class LstsqFactor(Result):
         if parts.finite and not request.rhs.finite:
             raise InputError("`b` must contain finite numbers, got NaN or infinity")
         system = make_system(parts.op, request.rhs.values, of.weights, of.ridge)
-        with blas_threads(1):
+        with one_thread():
             if 0 in self.shape or request.rhs.count == 0:
                 answer = nothing(system, "factor")
             else:
@@ -195,7 +200,7 @@ class LstsqFactor(Result):
         system = _system(parts.op, parts.request)
         scores = np.zeros(n)
         triangle = self._triangle
-        with blas_threads(1), np.errstate(all="ignore"):
+        with one_thread(), np.errstate(all="ignore"):
             if parts.op.kind == "operator":
                 for E in _columns(triangle, _CHUNK // max(n, 1)):
                     AE = parts.op.mat(E.astype(np.result_type(E, parts.op.dtype), copy=False))
@@ -408,7 +413,7 @@ def lstsq_factor(
             )
     system = _system(op, request)
     kept = op.kind != "operator" and (n < 8 * d or n * d <= _SMALL)
-    with blas_threads(1):
+    with one_thread():
         R, factor, S, basis = _kept(system, request) if kept else _sketched(system, request, gen)
         triangle, condition = _conditioned(R, request.rcond)
     if check_finite and np.isnan(condition):

@@ -39,7 +39,8 @@ from lowapprox.regression.result import LstsqResult
 from lowapprox.regression.sketched import sketched
 from lowapprox.regression.small import small
 from lowapprox.regression.system import Rows, System, make_system
-from lowapprox.regression.triangle import Triangle, triangle_of
+from lowapprox.regression.triangle import Triangle, one_thread, triangle_of
+from lowapprox.regression.wide import wide
 from lowapprox.sketching.tensor import LazyProduct
 
 if TYPE_CHECKING:
@@ -184,12 +185,20 @@ def lstsq(
     system = make_system(op, rhs.values, request.weights, request.ridge)
     # Tiles go to the threads; NumPy's and SciPy's pools hinder one another.
     with blas_threads(1) if op.shape[0] * op.shape[1] > _TINY else contextlib.nullcontext():
-        if 0 in op.shape or rhs.count == 0:
+        empty, quick = 0 in op.shape or rhs.count == 0, None
+        if request.method == "auto" and not empty:
+            quick = small(system, float(rhs.norms[0]) or 1.0, request.target)
+        if empty:
             answer = nothing(system, method)
-        elif method in ONE_PASS:
-            answer = _read_once(system, method, why, request, as_generator(source))
+        elif quick is not None:
+            answer = answered(system, quick, "cholesky", "small and well conditioned", request)
         else:
-            answer = _solve(system, method, why, request, source, report)
+            gen = as_generator(source)  # made here, since its making takes long for a small problem
+            with one_thread():
+                if method in ONE_PASS:
+                    answer = _read_once(system, method, why, request, gen)
+                else:
+                    answer = _solve(system, method, why, request, gen, report)
     if check_finite and not answer.finite:
         raise InputError("`A` must contain finite numbers with finite sums, got NaN or infinity")
     warn_of(answer, "lstsq")
@@ -205,13 +214,14 @@ def _choose(op: MatrixLike, request: Request) -> tuple[MatrixLike, str, str]:
         op = as_matrix(op.entries())
     if 0 in op.shape:
         return op, method, "nothing to solve"
-    if method in {"auto", "direct"} and op.kind == "operator" and not lazy:
-        if method == "direct" or n < d:
+    if op.kind == "operator" and not lazy:
+        if method in {"direct", "cholesky"}:
             raise InputTypeError(
-                "method 'direct', which is the one for `A` with fewer rows than columns, needs the "
-                f"entries of `A`; got an operator of shape {op.shape}"
+                f"method {method!r} needs the entries of `A`, got an operator of shape {op.shape}"
             )
-        return op, "spir", "an operator"
+        if n < d:
+            return op, method if method in ONE_PASS else "wide", "an operator of few rows"
+        return op, "spir" if method == "auto" else method, "an operator"
     if method == "direct" or method in ONE_PASS:
         return op, method, why
     if n < 8 * d:
@@ -226,7 +236,7 @@ def _solve(
     method: str,
     why: str,
     request: Request,
-    source: np.random.Generator | None,
+    gen: np.random.Generator,
     report: Reporter,
 ) -> Answer:
     """Run a method, and safer ones while the check of the backward error fails.
@@ -237,11 +247,9 @@ def _solve(
     rcond, target, automatic = request.rcond, request.target, method == "auto"
     b_norms = np.where(request.rhs.norms == 0.0, 1.0, request.rhs.norms)
     outcome, best = None, None
-    if request.method == "auto":
-        outcome = small(system, float(b_norms[0]), target)
-        if outcome is not None:
-            return answered(system, outcome, "cholesky", "small and well conditioned", request)
-    gen = as_generator(source)  # made here, since its making takes long for a small problem
+    if not system.by_rows and system.shape[0] < system.shape[1]:
+        outcome = wide(system, rcond, b_norms, target, gen, report)
+        return answered(system, outcome, "wide", why, request)
     if method == "cholesky" or (automatic and _looks_well_conditioned(system, gen)):
         best = cholesky(system, b_norms, target, gen, report)
         if best is not None and (not automatic or passed(best, request)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,6 @@ from lowapprox.regression._request import ONE_PASS, Request
 from lowapprox.regression.result import LstsqResult
 from lowapprox.regression.spread import Spread
 from lowapprox.regression.system import Host, System, squares_of
-from lowapprox.regression.triangle import BackwardError
 
 __all__ = [
     "Answer",
@@ -48,7 +47,7 @@ class Check:
     error: Host
 
     @classmethod
-    def of(cls, system: System, X: Host, measure: BackwardError) -> Check:
+    def of(cls, system: System, X: Host, measure: Callable[[Host, Host, Host], Host]) -> Check:
         """Check solutions, in one pass."""
         squares, G = system.residual(X)
         return cls(X, squares, G, measure(X, squares, G))

@@ -12,7 +12,6 @@ import numpy as np
 from lowapprox._core.checks import checked_int
 from lowapprox._core.errors import ConvergenceWarning, InputError, InputTypeError, NumericalError
 from lowapprox._core.matrix import as_matrix
-from lowapprox._core.threads import blas_threads
 from lowapprox._core.typing import Array, MatrixInput
 from lowapprox.regression._request import checked_request, checked_sides, checked_weights
 from lowapprox.regression.direct import direct
@@ -20,6 +19,7 @@ from lowapprox.regression.outcome import answered, result_of
 from lowapprox.regression.result import LstsqResult
 from lowapprox.regression.system import Host, System, make_system
 from lowapprox.regression.tiles import Folded, empty_fold, fold_rows, folded_pair, height_of_tiles
+from lowapprox.regression.triangle import one_thread
 
 __all__ = ["StreamingLstsq"]
 
@@ -150,7 +150,7 @@ class StreamingLstsq:
                 f"got {type(A).__name__}"
             )
         self._match(values.shape[1], vector, "b")
-        with blas_threads(1):
+        with one_thread():
             self._take(make_system(op, values, factors, 0.0), vector, dtype)
         return self
 
@@ -226,7 +226,7 @@ class StreamingLstsq:
         start = time.perf_counter()
         d, dtype = self.d, np.dtype(np.float64) if self._dtype is None else self._dtype
         unit = float(np.finfo(dtype).eps)
-        with blas_threads(1):
+        with one_thread():
             fold = self._folded()
             op = as_matrix(fold.R[:, :d])
             request = checked_request(

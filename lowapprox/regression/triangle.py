@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
+from lowapprox._core.threads import blas_threads
 from lowapprox.regression.system import Host
 
-__all__ = ["BackwardError", "Triangle", "Truncated", "lapack", "triangle_of"]
+__all__ = ["BackwardError", "Triangle", "Truncated", "lapack", "one_thread", "triangle_of"]
 
 _SMALL = 32  # up to this many columns a singular value decomposition costs next to nothing
 _FEW = 4  # right-hand sides, each with a factorization of its own
@@ -222,6 +224,13 @@ def triangle_of(M: Host) -> Host:
     lwork = int(lapack("geqrf_lwork", M)(*M.shape)[0].real)
     factored = lapack("geqrf", M)(M, lwork=lwork, overwrite_a=True)[0]
     return np.triu(factored[:rows])
+
+
+def one_thread() -> AbstractContextManager[None]:
+    """Hold BLAS at one thread: that of SciPy too, which must be loaded before it can be held."""
+    import scipy.linalg  # noqa: F401
+
+    return blas_threads(1)
 
 
 def lapack(name: str, M: Host) -> Any:
