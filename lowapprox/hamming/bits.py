@@ -10,13 +10,13 @@ import numpy as np
 from lowapprox._core.typing import Array
 from lowapprox.hamming.alphabet import Alphabet, Pattern
 
-__all__ = ["BitsCounter"]
+__all__ = ["ONE_ROW", "BitsCounter"]
 
 _TILE = 1 << 13  # shifts that are counted at a time
 _CHUNK = 1 << 14  # pattern positions whose rows are kept at a time, at most
 _ROWS = 1 << 20  # bytes of rows that stay in the second cache
 _USES = 3.0  # of a row, or it is shifted whenever it is used
-_ONE_ROW = 30  # letters: beyond, two digits with a row for each value are faster
+ONE_ROW = 30  # letters: beyond, two digits with a row for each value are faster
 
 
 class BitsCounter:
@@ -177,6 +177,6 @@ def _distinct(values: Array, bound: int) -> tuple[Array, Array]:
 
 
 def _digits(letters: int, alphabet: Alphabet) -> int:
-    if alphabet.agree is not None or letters <= _ONE_ROW:
+    if alphabet.agree is not None or letters <= ONE_ROW:
         return 1
     return 2 if letters <= 1 << 14 else 3

@@ -7,18 +7,21 @@ letters that are frequent and letters that are rare, with more than two ways to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
 from lowapprox._core.typing import Array
-from lowapprox.hamming.bits import BitsCounter
+from lowapprox.hamming.alphabet import Alphabet, Pattern
+from lowapprox.hamming.bits import ONE_ROW, BitsCounter
 from lowapprox.hamming.byte import ByteCounter
 from lowapprox.hamming.counting import Counter
 from lowapprox.hamming.fft import FFTCounter
 from lowapprox.hamming.naive import NaiveCounter
-from lowapprox.hamming.problem import Problem
+from lowapprox.hamming.problem import Problem, narrowest
 from lowapprox.hamming.scatter import ScatterCounter
 from lowapprox.hamming.sparse import SparseBitsCounter
 
@@ -35,21 +38,33 @@ _NAMES: dict[type, str] = {
     SparseBitsCounter: "bits",
 }
 
+_MAKERS: dict[str, Callable[[Pattern, Alphabet], Counter]] = {
+    "bits": BitsCounter,
+    "byte": ByteCounter,
+    "fft": FFTCounter.prepare,
+}
+
 _SPECTRA = 48 << 20  # bytes of pattern spectra that "auto" keeps, at most
 _TINY = 100_000  # comparisons: below, loading numba costs more than counting with NumPy
 _SAMPLE = (64, 1024)  # pieces of the text, and letters in each
 
-# Nanoseconds of one thread for each shift, fitted to measurements on a processor with 64-byte
-# vectors. With vectors of 32 bytes "bits" took about 1.8 times as long and "fft" 1.45 times, so
-# that the choice between them is less sharp there.
-_ENCODE = 0.45
-_ROW = 0.01  # bits: to make a row of a letter, or of a digit,
-_COPY = 4e-7  # to shift it, for each of its bits,
-_BITS = 1.4e-3  # and to add it at a position
-_DIGITS = 2.1e-3  # the same for two digits
-_BYTE = 9e-3  # byte: to compare a position, for each byte of the codes
-_FFT_SPANS = np.log([1e3, 1e4, 1e5])
-_FFT_SIGNAL = 0.55, 1.3, 3.2  # fft: to transform and multiply a signal of the text
+# Nanoseconds of one thread, for each shift or (marked so) once for all of them; fitted to
+# measurements on a processor with 64-byte vectors. With vectors of 32 bytes "bits" took about 1.8
+# times as long and "fft" 1.45 times, so that the choice between them is less sharp there.
+_ENCODE = 0.45  # letters that are not bytes
+_START = 60e3, 90e3  # bits: once (with two digits),
+_WRITE = 0.17  # to write a distance of one byte,
+_MARK = 0.0065  # to mark a letter (half as much again for a digit), for each byte of the codes,
+_COPY = 2.3e-3  # to shift a bitmap,
+_BITS = 1.2e-3  # to add one at a position
+_DIGITS = 2.4e-3  # (two digits),
+_DIRECT = 2e-3, 3.4e-3  # and to shift and add one
+_COMPARE = 9.5e-3  # byte: to compare a position, for each byte of the codes,
+_START_BYTE = 25e3  # once
+_FFT_SIGNAL = 0.55, 1.3, 3.2  # fft: for each signal and 10^3, 10^4, 10^5 letters of pattern,
+_START_FFT = 400e3  # once,
+_SPECTRUM = 8.0  # once, for each signal and position
+_LOOK = 2e6  # to look for a split pays from here on: ten times what it takes
 _SPARSE = 1.6e-3  # sparse: to add a position,
 _BITMAP = 0.015  # and to mark a letter, for each byte of the codes
 _INCREMENT = 0.8  # scatter: an agreement,
@@ -81,8 +96,12 @@ def prepare(problem: Problem, method: str = "auto") -> tuple[Sequence[Counter], 
         return (ByteCounter(pattern, alphabet),), True
     if method in ("bits", "byte") or pattern.size == 0:
         return (BitsCounter(pattern, alphabet),), True
-    split = _best_split(problem)
-    makers = (
+    counts = np.bincount(pattern.letters, minlength=alphabet.kinds)
+    simple = _simple(problem, int(np.count_nonzero(counts)), pattern.size)
+    if not _may_split(problem, *simple):
+        return (_MAKERS[simple[1]](pattern, alphabet),), True
+    split = min(_splits(problem, counts), key=attrgetter("nanoseconds"))
+    parts = (
         (split.bits, SparseBitsCounter if split.sparse else BitsCounter),
         (split.fft, FFTCounter.prepare),
         (split.scatter, ScatterCounter.prepare),
@@ -90,7 +109,7 @@ def prepare(problem: Problem, method: str = "auto") -> tuple[Sequence[Counter], 
     )
     return [
         make(pattern.take(letters[pattern.letters]), alphabet)
-        for letters, make in makers
+        for letters, make in parts
         if letters.any()
     ], True
 
@@ -107,11 +126,11 @@ def is_tiny(problem: Problem) -> bool:
 
 def predicted_time(problem: Problem, size: int | None = None) -> float:
     """Return the nanoseconds for each shift, in one thread, to count `size` of the positions."""
-    if size is None:
-        return _best_split(problem).nanoseconds
-    kinds = int(np.count_nonzero(np.bincount(problem.pattern.letters)))
-    times = _bits(kinds, size, problem), _fft(kinds, problem), _byte(size, problem)
-    return _ENCODE + min(times)
+    counts = np.bincount(problem.pattern.letters, minlength=problem.text.alphabet.kinds)
+    simple = _simple(problem, int(np.count_nonzero(counts)), size or problem.pattern.size)
+    if size is None and _may_split(problem, *simple):
+        return min(split.nanoseconds for split in _splits(problem, counts))
+    return simple[0]
 
 
 def frequencies(problem: Problem, sample: tuple[int, int] = _SAMPLE) -> Array:
@@ -132,28 +151,40 @@ def frequencies(problem: Problem, sample: tuple[int, int] = _SAMPLE) -> Array:
     return counts[: alphabet.kinds] + (counts[alphabet.wild] if alphabet.wild_in_text else 0.0)
 
 
-def _best_split(problem: Problem) -> _Split:
-    """Return the split of least predicted time."""
-    counts = np.bincount(problem.pattern.letters, minlength=problem.text.alphabet.kinds)
-    return min(_splits(problem, counts), key=lambda split: split.nanoseconds)
+def _simple(problem: Problem, kinds: int, size: int) -> tuple[float, str]:
+    """Return the least predicted time of a method for all letters, and its name."""
+    time, name = min(
+        (_bits(kinds, size, problem), "bits"),
+        (_byte(size, problem), "byte"),
+        (_fft(kinds, problem), "fft"),
+    )
+    return _encode(problem) + time, name
+
+
+def _may_split(problem: Problem, time: float, name: str) -> bool:
+    """Tell whether to look for a split: not where that takes longer than it can spare.
+
+    A wild text letter agrees at every position of every part.
+    """
+    wild = problem.text.alphabet.wild_in_text
+    return name != "byte" and time > 5.0 and time * problem.shifts > _LOOK and not wild
 
 
 def _splits(problem: Problem, counts: Array) -> Iterator[_Split]:
     """Propose splits: the most frequent letters by "fft", the rare ones by "scatter"."""
-    none, all_ = np.zeros(counts.size, dtype=bool), counts > 0
-    kinds, size = int(all_.sum()), problem.pattern.size
-    simple = _bits(kinds, size, problem)
-    yield _Split(_ENCODE + simple, all_, none, none, none)
-    yield _Split(_ENCODE + _fft(kinds, problem), none, all_, none, none)
-    yield _Split(_ENCODE + _byte(size, problem), none, none, none, all_)
-    # A wild text letter agrees at every position of every part.
-    if kinds <= 4 or simple < 5.0 or problem.text.alphabet.wild_in_text:
+    all_ = counts > 0
+    none = np.zeros_like(all_)
+    kinds, size, encode = int(np.count_nonzero(all_)), problem.pattern.size, _encode(problem)
+    yield _Split(encode + _bits(kinds, size, problem), all_, none, none, none)
+    yield _Split(encode + _fft(kinds, problem), none, all_, none, none)
+    yield _Split(encode + _byte(size, problem), none, none, none, all_)
+    if kinds <= 4:
         return
     increment = _INCREMENT * (1 + problem.pattern.span / 1e6)  # the shifts do not fit the caches
     each = frequencies(problem) * (_OCCURRENCES + increment * counts)
     order = np.argsort(-counts, kind="stable")
     for top in (0, *(1 << np.arange(kinds.bit_length())).tolist()):
-        once = _ENCODE + (_fft(top, problem) if top else 0.0)
+        once = encode + (_fft(top, problem) if top else 0.0)
         if once == float("inf"):
             break
         fft = none.copy()
@@ -167,22 +198,30 @@ def _splits(problem: Problem, counts: Array) -> Iterator[_Split]:
             yield _Split(time, bits, fft, scatter, none, sparse < dense)
 
 
+def _encode(problem: Problem) -> float:
+    return 0.0 if problem.text.alphabet.plain else _ENCODE
+
+
 def _bits(kinds: int, size: int, problem: Problem) -> float:
     """Return the time of bit-sliced counting."""
     if kinds == 0:
         return 0.0
-    span = problem.pattern.span
-    pieces, length = max(span / 16384, 1.0), min(span, 16384)
-
-    def with_rows(rows: float, digits: int, unit: float) -> float:
-        copies = pieces * min(8 * rows, digits * size / pieces)  # by 0 to 7 bits
-        shift = _COPY * (8192 + length)
-        return 0.25 + _ROW * rows + shift * copies + unit * (1 + rows / 160) * size
-
-    one = with_rows(kinds, 1, _BITS)
-    if problem.text.alphabet.agree is not None:
-        return one
-    return min(one, with_rows(2 * kinds**0.5, 2, _DIGITS))
+    alphabet, span = problem.text.alphabet, problem.pattern.span
+    digits = 1 if alphabet.agree is not None or kinds <= ONE_ROW else 2
+    bitmaps = kinds if digits == 1 else min(2 * kinds, 2 * alphabet.codes**0.5)
+    # What is done for each tile and each chunk of the pattern covers the length of the chunk too.
+    pieces, overlap = max(span / 16384, 1.0), 1 + min(span, 16384) / 8192
+    mark = _MARK * float(alphabet.dtype.itemsize) * bitmaps * (1 + digits) / 2
+    once = (
+        _START[digits - 1] / problem.shifts
+        + _WRITE * narrowest(span).itemsize
+        + pieces * overlap * mark
+    )
+    direct = once + _DIRECT[digits - 1] * size
+    copies = min(8 * bitmaps, digits * size / pieces)  # by 0 to 7 bits
+    unit = (_BITS, _DIGITS)[digits - 1] * (1 + copies / 1000)
+    copied = once + pieces * overlap * _COPY * copies + unit * size
+    return min(direct, copied) if alphabet.plain else copied
 
 
 def _sparse(kinds: int, size: int, problem: Problem) -> float:
@@ -200,7 +239,7 @@ def _byte(size: int, problem: Problem) -> float:
     alphabet = problem.text.alphabet
     if alphabet.agree is not None:
         return float("inf")
-    return float(0.1 + _BYTE * alphabet.dtype.itemsize * size)
+    return float(_START_BYTE / problem.shifts + 0.1 + _COMPARE * alphabet.dtype.itemsize * size)
 
 
 def _fft(kinds: int, problem: Problem) -> float:
@@ -209,5 +248,9 @@ def _fft(kinds: int, problem: Problem) -> float:
     signals = kinds - 1 if kinds in (2, 4) else kinds
     if 16 * signals * span > _SPECTRA:
         return float("inf")
-    each = np.interp(np.log(span), _FFT_SPANS, _FFT_SIGNAL) * max(1.0, span / 1e5)
-    return float(1.0 + each * signals * (1 + signals / 30))
+    low, middle, high = _FFT_SIGNAL
+    powers = math.log10(max(span, 1000)) - 3
+    each = low + (middle - low) * min(powers, 1) + (high - middle) * min(max(powers - 1, 0), 1)
+    each *= max(1.0, span / 1e5)
+    once = (_START_FFT + _SPECTRUM * signals * max(span, 2048)) / problem.shifts
+    return float(once + 1.0 + each * signals * (1 + signals / 30))

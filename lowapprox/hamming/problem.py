@@ -18,6 +18,8 @@ __all__ = ["MODES", "Problem", "checked_dtype", "narrowest", "pose"]
 
 MODES = ("valid", "full", "cyclic")
 
+_SIGNED = tuple(map(np.dtype, "bhiq"))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
@@ -48,7 +50,7 @@ def pose(
 
 def narrowest(span: int) -> np.dtype[Any]:
     """Return the narrowest signed dtype that holds distances up to `span`."""
-    return next(d for d in map(np.dtype, "bhiq") if np.iinfo(d).max >= span)
+    return next(dtype for dtype in _SIGNED if span >> (8 * dtype.itemsize - 1) == 0)
 
 
 def checked_dtype(dtype: Any, span: int, name: str = "dtype") -> np.dtype[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from lowapprox._core.jit import kernel
 from lowapprox._core.simd import (
+    take,
     vadd,
     vand,
     vcount,
@@ -34,6 +36,7 @@ from tests.strategies import seeds
 UNSIGNED = tuple("BHIQ")
 INTEGERS = tuple("bhiqBHIQ")
 WIDTHS = (1, 8, 16, 32, 64)
+COMPILED = os.environ.get("NUMBA_DISABLE_JIT") != "1"
 
 
 @kernel()
@@ -48,9 +51,19 @@ def combine(x: Any, y: Any, lanes: Any, out: Any) -> None:
 
 
 @kernel()
-def shift(x: Any, y: Any, bits: int, lanes: Any, out: Any) -> None:
+def shift(x: Any, bits: int, lanes: Any, out: Any) -> None:
     vstore(out, 0, vshr(vload(x, 0, lanes), bits))
-    vstore(out, len(lanes), vfunnel(vload(x, 0, lanes), vload(y, 0, lanes), bits))
+
+
+@kernel()
+def funnel(x: Any, y: Any, bits: int, lanes: Any, out: Any) -> None:
+    vstore(out, 0, vfunnel(vload(x, 0, lanes), vload(y, 0, lanes), bits))
+
+
+@kernel()
+def take_some(taken: Any, out: Any) -> None:
+    for i in range(out.size):
+        out[i] = take(taken)
 
 
 @kernel()
@@ -84,13 +97,37 @@ def test_lane_by_lane(seed: int, dtype: str, n: int) -> None:
 @given(seeds, st.sampled_from(UNSIGNED), st.sampled_from(WIDTHS), st.data())
 def test_shifts(seed: int, dtype: str, n: int, data: st.DataObject) -> None:
     gen = np.random.default_rng(seed)
-    x, y, out = numbers(gen, dtype, n), numbers(gen, dtype, n), np.empty((2, n), dtype)
-    width = 8 * x.itemsize
-    bits = data.draw(st.integers(0, width - 1))
-    shift(x, y, bits, (0,) * n, out.reshape(-1))
-    double = [int(a) | int(b) << width for a, b in zip(x, y, strict=True)]
-    assert out[0].tolist() == [int(a) >> bits for a in x]
-    assert out[1].tolist() == [d >> bits & ((1 << width) - 1) for d in double]
+    x, out = numbers(gen, dtype, n), np.empty(n, dtype)
+    bits = data.draw(st.integers(0, 8 * x.itemsize - 1))
+    shift(x, bits, (0,) * n, out)
+    assert out.tolist() == [int(a) >> bits for a in x]
+
+
+@given(seeds, st.sampled_from(UNSIGNED), st.sampled_from((1, 8)), st.integers(0, 63))
+def test_shifts_of_words(seed: int, dtype: str, words: int, bits: int) -> None:
+    """Whatever the lanes are."""
+    gen = np.random.default_rng(seed)
+    x, y, out = numbers(gen, "Q", words), numbers(gen, "Q", words), np.empty(words, "Q")
+    views = x.view(dtype), y.view(dtype)
+    funnel(*views, bits, (0,) * views[0].size, out.view(dtype))
+    double = [int(a) | int(b) << 64 for a, b in zip(x, y, strict=True)]
+    assert out.tolist() == [d >> bits & ((1 << 64) - 1) for d in double]
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint32])
+def test_each_number_is_taken_once(dtype: type) -> None:
+    taken, found = np.zeros(2, dtype), np.empty((4, 20_000 if COMPILED else 100), dtype)
+    take_some(taken, found[0, :5])
+    assert found[0, :5].tolist() == [0, 1, 2, 3, 4]
+    assert taken.tolist() == [5, 0]
+    if COMPILED:  # else it is no single step
+        takers = [Thread(target=take_some, args=(taken, row)) for row in found]
+        for taker in takers:
+            taker.start()
+        for taker in takers:
+            taker.join()
+        assert np.array_equal(np.sort(found, axis=None), 5 + np.arange(found.size))
+        assert (np.diff(found.astype(np.int64), axis=1) > 0).all()
 
 
 @given(seeds, st.sampled_from(INTEGERS), st.sampled_from(WIDTHS))
@@ -116,7 +153,7 @@ def test_choice_of_lanes(seed: int, dtype: str, n: int, wide: bool) -> None:
     np.testing.assert_array_equal(out, [(x if int(bits) >> i & 1 else y)[i] for i in range(n)])
 
 
-@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="this is that run")
+@pytest.mark.skipif(not COMPILED, reason="this is that run")
 def test_without_the_compiler() -> None:
     env = os.environ | {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_PROFILE": "dev"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]

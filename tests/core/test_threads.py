@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -118,6 +119,34 @@ def test_blocks_within_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
     threads.run_blocks(work, 50)
     assert sorted(done) == [(block, inner) for block in range(50) for inner in range(5)]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs affinities of threads")
+def test_the_pool_keeps_off_the_processor_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "kernel_threads", lambda: 2)
+    allowed = os.sched_getaffinity(0)
+    here = min(allowed)
+    monkeypatch.setattr(threads, "_processor", lambda: lambda: here)
+    seen: dict[int, set[int]] = {}
+    met = threading.Barrier(2)
+
+    def work(_: int) -> None:
+        met.wait(60)
+        seen[threading.get_native_id()] = os.sched_getaffinity(0)
+        threads.run_blocks(lambda _: None, 3)  # changes nothing in the threads of the pool
+
+    for _ in range(2):  # the first call may start the thread
+        seen.clear()
+        threads.run_blocks(work, 2)
+    assert seen.pop(threading.get_native_id()) == allowed == os.sched_getaffinity(0)
+    assert list(seen.values()) == [allowed - {here} or allowed]
+
+
+def test_an_unknown_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctypes.CDLL", lambda _: object())
+    threads._processor.cache_clear()
+    assert threads._processor()() == -1
+    threads._processor.cache_clear()
 
 
 def test_threading_layer_has_a_name() -> None:

@@ -124,10 +124,12 @@ def test_all_bytes_are_letters() -> None:
 
 
 @pytest.mark.skipif(SMALL, reason="slow without a compiler")
-def test_bits_do_not_depend_on_threads(gen: np.random.Generator) -> None:
-    text, pattern = gen.integers(0, 9, 600_000), gen.integers(0, 9, 50)
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8])  # bytes are shared out in tiles
+@pytest.mark.parametrize("m", [50, 500])
+def test_bits_do_not_depend_on_threads(gen: np.random.Generator, dtype: type, m: int) -> None:
+    text, pattern = (gen.integers(0, 9, n).astype(dtype) for n in (600_000, m))
     expected = hamming_distances(text, pattern, method="bits")
     with thread_limit(1):
         np.testing.assert_array_equal(hamming_distances(text, pattern, method="bits"), expected)
-    for at in gen.integers(0, text.size - 50, 200):
-        assert expected[at] == (text[at : at + 50] != pattern).sum()
+    for at in gen.integers(0, text.size - m, 200):
+        assert expected[at] == (text[at : at + m] != pattern).sum()
