@@ -182,15 +182,14 @@ class StreamingLstsq:
             return self
         width, rows = other._tile.shape[1] - 1, other._tile[: other._filled, :-1].copy()
         self._match(width - self.d, other._vector, "other")
-        folds, rest = list(enumerate(other._levels)), other.n_rows - other._filled
-        count = self._count
+        folds, rows_of_both = list(enumerate(other._levels)), self.n_rows + other.n_rows
+        count = self._count + other._count
         part = make_system(as_matrix(rows[:, : self.d]), rows[:, self.d :], None, 0.0)
         self._take(part, other._vector, other._dtype)
         for level, fold in folds:
             if fold is not None:
                 _push(self._levels, fold, level)
-        self.n_rows += rest
-        self._count = count + other._count
+        self.n_rows, self._count = rows_of_both, count
         return self
 
     def result(self, *, ridge: float = 0.0, rcond: float | None = None) -> LstsqResult:

@@ -155,7 +155,13 @@ def test_ridge_and_weights() -> None:
         result, direct = made.result(ridge=ridge), lstsq(A, b, ridge=ridge, weights=w)
         assert np.allclose(result.x, direct.x, rtol=1e-10)
         assert np.allclose(result.residual_norm, direct.residual_norm, rtol=1e-12)
+        assert np.allclose(result.residual_variance, direct.residual_variance, rtol=1e-10)
+        assert np.allclose(result.standard_errors, direct.standard_errors, rtol=1e-10)
+        assert np.allclose(result.covariance(), direct.covariance(), rtol=1e-9, atol=1e-20)
         assert result.converged
+    both = made.merge(made).result()
+    freedom = 2 * np.count_nonzero(w) - 12
+    assert np.allclose(both.residual_variance, both.residual_norm**2 / freedom, rtol=1e-12)
 
 
 def test_rank_rule_and_least_norm() -> None:
