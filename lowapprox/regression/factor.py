@@ -201,10 +201,11 @@ class LstsqFactor(Result):
         scores = np.zeros(n)
         triangle = self._triangle
         with one_thread(), np.errstate(all="ignore"):
-            if parts.op.kind == "operator":
+            if not system.by_rows:
                 for E in _columns(triangle, _CHUNK // max(n, 1)):
                     AE = parts.op.mat(E.astype(np.result_type(E, parts.op.dtype), copy=False))
                     scores += squares_of(AE.T)
+                scores *= 1.0 if system.weights is None else system.weights
             elif 0 not in self.shape:
                 bounds = blocks(n, 64, max(1, min(512, _CHUNK // self.shape[1])))
 
@@ -310,7 +311,7 @@ class LstsqFactor(Result):
             found = outcome.found.of(system, triangle.shortest(outcome.found.X), measure)
             outcome = replace(outcome, found=found)
         method, why = "factor", "the factorization"
-        if not passed(outcome, request) and parts.op.kind != "operator":
+        if not passed(outcome, request) and system.by_rows:
             method, why = "direct", "the corrections failed the check"
             outcome = better(outcome, direct(system, request.rcond, b_norms, request.target))
         return answered(system, outcome, method, why, request)
@@ -403,16 +404,17 @@ def lstsq_factor(
         op, nothing_yet, "auto", None, ridge, weights, rcond, None, 0.05, sketch
     )
     gen = as_generator(rng)
-    if op.kind == "operator":
+    system = _system(op, request)
+    if not system.by_rows:
         if n * d <= _SMALL_OPERATOR:
             op = as_matrix(op.entries())
+            system = _system(op, request)
         elif n < d:
             raise InputTypeError(
-                f"`A` must have its entries known where it has fewer rows than columns, got an "
+                "`A` must have its entries known where it has fewer rows than columns, got an "
                 f"operator of shape {op.shape}"
             )
-    system = _system(op, request)
-    kept = op.kind != "operator" and (n < 8 * d or n * d <= _SMALL)
+    kept = system.by_rows and (n < 8 * d or n * d <= _SMALL)
     with one_thread():
         R, factor, S, basis = _kept(system, request) if kept else _sketched(system, request, gen)
         triangle, condition = _conditioned(R, request.rcond)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from lowapprox import ConvergenceWarning, InputError, InputTypeError, lstsq, thread_limit
 from lowapprox.regression import LstsqFactor, lstsq_factor
+from lowapprox.sketching import khatri_rao, kron
 from tests.reference import CountedOperator
 from tests.regression.problems import Problem, backward_error, problem, problems, wedin
 from tests.strategies import DENSE_FORMS, DTYPES, FORMS, bytes_of, seeds
@@ -230,6 +231,29 @@ def test_the_matrix_is_read_as_often_as_told() -> None:
     assert counted.columns == 0
     made.leverage_scores()
     assert counted.columns == 20
+
+
+@pytest.mark.parametrize("form", ["kron", "khatri_rao", "operator", "csr_array"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_products_and_operators_with_weights(form: str, weighted: bool) -> None:
+    gen = np.random.default_rng(0)
+    left, right = gen.standard_normal((60, 4)), gen.standard_normal((50, 4))
+    if form == "khatri_rao":
+        A = np.einsum("ij,kj->ikj", left, right).reshape(3000, 4)
+        made_of: Any = khatri_rao(left, right)
+    else:
+        A = np.kron(left, right)
+        made_of = kron(left, right) if form == "kron" else FORMS[form](A)
+    b, w = gen.standard_normal(3000), gen.random(3000) if weighted else np.ones(3000)
+    made = factor(made_of, "sketch", weights=w if weighted else None)
+    root = np.sqrt(w)[:, None] * A
+    result = made.solve(b)
+    assert result.converged
+    assert np.allclose(result.x, np.linalg.lstsq(root, np.sqrt(w) * b)[0], rtol=1e-11, atol=1e-13)
+    assert np.allclose(made.leverage_scores(), hat(A, w), rtol=1e-11)
+    inverse = np.linalg.inv(root.T @ root)
+    scale = np.sqrt(np.diagonal(inverse))
+    assert (np.abs(made.covariance() - inverse) <= 1e-12 * scale * scale[:, None]).all()
 
 
 @pytest.mark.parametrize("sketch", ["auto", "sparse", "srht", "gaussian"])
