@@ -23,6 +23,7 @@ from lowapprox._core.simd import (
     vadd,
     vand,
     veq,
+    vfetch,
     vfill,
     vfunnel,
     vload,
@@ -34,7 +35,7 @@ from lowapprox._core.simd import (
     vxor,
 )
 
-__all__ = ["COLUMN", "mark", "subtract_tiles"]
+__all__ = ["COLUMN", "full_add", "half_add", "mark", "subtract_tiles"]
 
 # Shifts that are counted at a time. Twice as many were no faster with registers of 64 bytes, and
 # slower with shorter ones.
@@ -65,7 +66,7 @@ def mark(codes: Any, first: int, words: int, tests: Any, bitmaps: Any) -> None:
         for v in range(bounds[b], bounds[b + 1]):
             keep = np.uint64(0) if v == bounds[b] else ~np.uint64(0)
             shift, mask, value = shifts[v], masks[v], values[v]
-            if keep == 0 and shift == 0 and mask == codes.dtype.type(-1):
+            if keep == 0 and shift == 0 and codes.dtype.type(~mask) == 0:
                 for word in range(whole):
                     found = vload(codes, first + 64 * word, _CODES)
                     bitmap[word] = veq(found, vfill(value, _CODES))
@@ -96,7 +97,7 @@ def _shift(bitmaps: Any, at: int, count: int, bits: int, rows: Any, to: int) -> 
 
 
 @kernel(inline=True)
-def _add(a: Any, b: Any, c: Any) -> Any:
+def full_add(a: Any, b: Any, c: Any) -> Any:
     """Add three bits in each lane: the sum modulo two, and the carry."""
     return vxor(vxor(a, b), c), vor(vand(a, b), vand(vor(a, b), c))
 
@@ -127,11 +128,11 @@ def _add_eight(
     """Add eight rows to three planes; return the planes and the carry."""
     p0, a = _add_two(rows, loads, i, base, form, p0)
     p0, b = _add_two(rows, loads, i + 2, base, form, p0)
-    p1, c = _add(p1, a, b)
+    p1, c = full_add(p1, a, b)
     p0, a = _add_two(rows, loads, i + 4, base, form, p0)
     p0, b = _add_two(rows, loads, i + 6, base, form, p0)
-    p1, d = _add(p1, a, b)
-    p2, carry = _add(p2, c, d)
+    p1, d = full_add(p1, a, b)
+    p2, carry = full_add(p2, c, d)
     return p0, p1, p2, carry
 
 
@@ -139,7 +140,7 @@ def _add_eight(
 def _add_two(rows: Any, loads: Any, i: int, base: int, form: Any, p: Any) -> Any:
     digits, direct = form
     one = _row(rows, loads, i, base, digits, direct)
-    return _add(p, one, _row(rows, loads, i + 1, base, digits, direct))
+    return full_add(p, one, _row(rows, loads, i + 1, base, digits, direct))
 
 
 @kernel(inline=True)
@@ -148,7 +149,7 @@ def _add_sixteen(
 ) -> Any:
     p0, p1, p2, a = _add_eight(rows, loads, i, base, form, p0, p1, p2)
     p0, p1, p2, b = _add_eight(rows, loads, i + 8, base, form, p0, p1, p2)
-    p3, carry = _add(p3, a, b)
+    p3, carry = full_add(p3, a, b)
     return p0, p1, p2, p3, carry
 
 
@@ -218,7 +219,7 @@ def _count_many(
 
 
 @kernel(inline=True)
-def _carry(p: Any, carry: Any) -> Any:
+def half_add(p: Any, carry: Any) -> Any:
     """Add two bits in each lane."""
     return vxor(p, carry), vand(p, carry)
 
@@ -236,9 +237,9 @@ def _count_few(
     q2, q3 = vload(planes, place + 2 * w, _BYTES), vload(planes, place + 3 * w, _BYTES)
     for i in range(first, last, 16):
         p0, p1, p2, p3, carry = _add_sixteen(rows, loads, i, base, form, p0, p1, p2, p3)
-        q0, carry = _carry(q0, carry)
-        q1, carry = _carry(q1, carry)
-        q2, carry = _carry(q2, carry)
+        q0, carry = half_add(q0, carry)
+        q1, carry = half_add(q1, carry)
+        q2, carry = half_add(q2, carry)
         q3 = vxor(q3, carry)
     vstore(planes, place, q0)
     vstore(planes, place + w, q1)
@@ -252,23 +253,32 @@ def _count_few(
 
 
 @kernel(inline=True)
-def _subtract(masks: Any, place: int, levels: int, lanes: Any, out: Any, start: int) -> None:
-    """Subtract the counter of a column from ``out[start:]``: its bits say in which lanes."""
+def _subtract(
+    masks: Any, place: int, levels: int, total: Any, lanes: Any, out: Any, start: int
+) -> None:
+    """Subtract the counter of a column from ``out[start:]``: its bits say in which lanes.
+
+    Or from ``total[0]``, if there is such a number.
+    """
     w = len(lanes)
     plane, size = COLUMN // w, min(COLUMN, out.size - start)
     whole = size - size % w
+    if len(total) == 1:
+        out[start + whole : start + size] = total[0]
     zero, one = vfill(out.dtype.type(0), lanes), vfill(out.dtype.type(1), lanes)
     for level in range(levels):
         two = vadd(one, one)
         four = vadd(two, two)
         eight = vadd(four, four)
         for i in range(0, whole, w):
-            total, at = vload(out, start + i, lanes), place + i // w
-            total = vsub(total, vwhere(masks[at], one, zero))
-            total = vsub(total, vwhere(masks[at + plane], two, zero))
-            total = vsub(total, vwhere(masks[at + 2 * plane], four, zero))
-            total = vsub(total, vwhere(masks[at + 3 * plane], eight, zero))
-            vstore(out, start + i, total)
+            left, at = vload(out, start + i, lanes), place + i // w
+            if len(total) == 1 and level == 0:
+                left = vfill(out.dtype.type(total[0]), lanes)
+            left = vsub(left, vwhere(masks[at], one, zero))
+            left = vsub(left, vwhere(masks[at + plane], two, zero))
+            left = vsub(left, vwhere(masks[at + 2 * plane], four, zero))
+            left = vsub(left, vwhere(masks[at + 3 * plane], eight, zero))
+            vstore(out, start + i, left)
         for i in range(whole, size):
             for p in range(4):
                 mask = masks[place + p * plane + i // w] >> masks.dtype.type(i % w)
@@ -294,17 +304,21 @@ def subtract_tiles(
     steps: Any,
     planes: Any,
     masks: Any,
-    whole: Any,
+    total: Any,
     lanes: Any,
+    fetched: Any,
     out: Any,
 ) -> None:
     """Subtract the agreements from `out`, tile by tile, until all have been taken.
 
+    Or write ``total[0]`` less the agreements, if there is such a number.
+
     A tile is as many shifts as fit the planes: a counter of ``4 * (waiting.size - 1)`` vectors for
     each column. For each chunk of the pattern, `chunks` has its first place, its length, and
     where its `copies` (bitmap, bits of the shift) and its `loads` into the rows begin.
-    `masks` is another view of the planes. Without codes, the bitmaps are there already. Tiles are
-    filled with ``whole[0]`` before, if there is such a number.
+    `masks` is another view of the planes. Without codes, the bitmaps are there already.
+    `fetched` has an item for each
+    vector of `out` in a column.
     """
     w = len(_BYTES)
     counter = 4 * (waiting.size - 1) * w
@@ -314,13 +328,10 @@ def subtract_tiles(
     rows[0] = 0
     flat_bitmaps, flat_rows = bitmaps.reshape(-1), rows.reshape(-1)
     flat = (flat_rows if len(form[1]) == 0 else flat_bitmaps).view(np.uint8)
-    while True:
-        start = take(taken) * tile
-        if start >= out.size:
-            return
+    start = take(taken) * tile
+    while start < out.size:
+        following = take(taken) * tile
         columns = -(-min(tile, out.size - start) // COLUMN)
-        if len(whole) == 1:
-            out[start : start + tile] = whole[0]
         planes[: columns * counter] = 0
         for c in range(chunks.shape[0] - 1):
             words = (columns * COLUMN + chunks[c, 1]) // 64 + 1
@@ -334,6 +345,9 @@ def subtract_tiles(
                 _shift(flat_bitmaps, at, words, copies[k, 1], flat_rows, to)
             first, last = chunks[c, 3], chunks[c + 1, 3]
             for column in range(columns):
+                if c == 0:
+                    vfetch(codes, following + column * COLUMN, _CODES, _WORDS)
+                    vfetch(out, following + column * COLUMN, lanes, fetched)
                 place = column * counter
                 if waiting.size == 3:
                     _count_few(flat, loads, first, last, column * w, form, planes, place)
@@ -353,4 +367,6 @@ def subtract_tiles(
                     )
         for column in range(columns):
             place = column * (masks.size // (tile // COLUMN))
-            _subtract(masks, place, waiting.size - 1, lanes, out, start + column * COLUMN)
+            at = start + column * COLUMN
+            _subtract(masks, place, waiting.size - 1, total, lanes, out, at)
+        start = following

@@ -13,57 +13,16 @@ from typing import Any
 import numpy as np
 
 from lowapprox._core.jit import kernel
-from lowapprox._core.simd import (
-    vand,
-    vcount,
-    veq,
-    vfill,
-    vfunnel,
-    vload,
-    vor,
-    vstore,
-    vxor,
-)
+from lowapprox._core.simd import vand, vcount, veq, vfill, vfunnel, vload, vor, vstore, vxor
+from lowapprox.hamming.kernels_bits import COLUMN, full_add, mark
 
-__all__ = ["COLUMN", "GROUP", "mark", "sieve", "true_places"]
+__all__ = ["COLUMN", "GROUP", "sieve", "true_places"]
 
-COLUMN = 512  # shifts
 GROUP = 16  # positions between two looks
 
 _WORDS = (0,) * 8
 _CODES = (0,) * 64
 _1 = np.uint64(1)
-
-
-@kernel()
-def mark(codes: Any, start: int, count: int, values: Any, bounds: Any, bitmaps: Any) -> None:
-    """Write `count` words of the bitmaps of the codes from `start` on, zeros behind the last code.
-
-    The codes ``values[bounds[b] : bounds[b + 1]]`` agree with the letter of bitmap b + 1.
-    """
-    whole = min(count, (codes.size - start) // 64)
-    for b in range(bounds.size - 1):
-        row = bitmaps[b + 1]
-        for v in range(bounds[b], bounds[b + 1]):
-            value = vfill(values[v], _CODES)
-            keep = np.uint64(0) if v == bounds[b] else ~np.uint64(0)
-            for w in range(whole):
-                found = veq(vload(codes, start + 64 * w, _CODES), value)
-                row[w] = row[w] & keep | found
-    if whole < count:
-        bitmaps[1:, whole:count] = 0
-        for i in range(start + 64 * whole, codes.size):
-            bit = _1 << np.uint64(i - start - 64 * whole)
-            for b in range(bounds.size - 1):
-                for v in range(bounds[b], bounds[b + 1]):
-                    if codes[i] == values[v]:
-                        bitmaps[b + 1, whole] |= bit
-
-
-@kernel(inline=True)
-def _add(a: Any, b: Any, c: Any) -> Any:
-    """Add three bits in each lane: the sum modulo two, and the carry."""
-    return vxor(vxor(a, b), c), vor(vand(a, b), vand(vor(a, b), c))
 
 
 @kernel(inline=True)
@@ -76,13 +35,13 @@ def _row(words: Any, loads: Any, i: int, base: int) -> Any:
 @kernel(inline=True)
 def _add_eight(words: Any, loads: Any, i: int, base: int, p0: Any, p1: Any, p2: Any) -> Any:
     """Add eight rows to three planes; return the planes and the carry."""
-    p0, a = _add(p0, _row(words, loads, i, base), _row(words, loads, i + 1, base))
-    p0, b = _add(p0, _row(words, loads, i + 2, base), _row(words, loads, i + 3, base))
-    p1, c = _add(p1, a, b)
-    p0, a = _add(p0, _row(words, loads, i + 4, base), _row(words, loads, i + 5, base))
-    p0, b = _add(p0, _row(words, loads, i + 6, base), _row(words, loads, i + 7, base))
-    p1, d = _add(p1, a, b)
-    p2, carry = _add(p2, c, d)
+    p0, a = full_add(p0, _row(words, loads, i, base), _row(words, loads, i + 1, base))
+    p0, b = full_add(p0, _row(words, loads, i + 2, base), _row(words, loads, i + 3, base))
+    p1, c = full_add(p1, a, b)
+    p0, a = full_add(p0, _row(words, loads, i + 4, base), _row(words, loads, i + 5, base))
+    p0, b = full_add(p0, _row(words, loads, i + 6, base), _row(words, loads, i + 7, base))
+    p1, d = full_add(p1, a, b)
+    p2, carry = full_add(p2, c, d)
     return p0, p1, p2, carry
 
 
@@ -96,8 +55,7 @@ def _at_least(bit: Any, plane: Any, enough: Any) -> Any:
 def sieve(
     codes: Any,
     shifts: int,
-    values: Any,
-    bounds: Any,
+    tests: Any,
     loads: Any,
     needed: Any,
     reach: int,
@@ -141,7 +99,7 @@ def sieve(
     count = 0
     for start in range(0, shifts, block):
         stop = min(start + block, shifts)
-        mark(codes, start, bitmaps.shape[1], values, bounds, bitmaps)
+        mark(codes, start, bitmaps.shape[1], tests, bitmaps)
         for column in range(start, stop, COLUMN):
             base = (column - start) // 64
             p0 = p1 = p2 = p3 = zero
@@ -152,7 +110,7 @@ def sieve(
                 i = GROUP * g
                 p0, p1, p2, a = _add_eight(words, loads, i, base, p0, p1, p2)
                 p0, p1, p2, b = _add_eight(words, loads, i + 8, base, p0, p1, p2)
-                p3, carry = _add(p3, a, b)
+                p3, carry = full_add(p3, a, b)
                 for p in range(high):
                     plane = vload(planes, 8 * p, _WORDS)
                     vstore(planes, 8 * p, vxor(plane, carry))

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from lowapprox._core.jit import kernel
-from lowapprox._core.simd import vadd, vand, vfill, vfunnel, vload, vor, vstore, vsub, vwhere, vxor
-from lowapprox.hamming.kernels_sieve import COLUMN, mark
+from lowapprox._core.simd import vadd, vfill, vfunnel, vload, vstore, vsub, vwhere, vxor
+from lowapprox.hamming.kernels_bits import COLUMN, full_add, half_add, mark
 
 __all__ = ["COLUMN", "PLANES", "RUN", "subtract_sparse"]
 
@@ -26,17 +26,6 @@ _WORDS = (0,) * 8
 
 
 @kernel(inline=True)
-def _add(a: Any, b: Any, c: Any) -> Any:
-    """Add three bits in each lane: the sum modulo two, and the carry."""
-    return vxor(vxor(a, b), c), vor(vand(a, b), vand(vor(a, b), c))
-
-
-@kernel(inline=True)
-def _carry(plane: Any, carry: Any) -> Any:
-    return vxor(plane, carry), vand(plane, carry)
-
-
-@kernel(inline=True)
 def _row(rows: Any, offsets: Any, i: int, base: int) -> Any:
     return vload(rows, base + offsets[np.uint64(i)], _BYTES)
 
@@ -44,13 +33,13 @@ def _row(rows: Any, offsets: Any, i: int, base: int) -> Any:
 @kernel(inline=True)
 def _add_eight(rows: Any, offsets: Any, i: int, base: int, p0: Any, p1: Any, p2: Any) -> Any:
     """Add eight rows to three planes; return the planes and the carry."""
-    p0, a = _add(p0, _row(rows, offsets, i, base), _row(rows, offsets, i + 1, base))
-    p0, b = _add(p0, _row(rows, offsets, i + 2, base), _row(rows, offsets, i + 3, base))
-    p1, c = _add(p1, a, b)
-    p0, a = _add(p0, _row(rows, offsets, i + 4, base), _row(rows, offsets, i + 5, base))
-    p0, b = _add(p0, _row(rows, offsets, i + 6, base), _row(rows, offsets, i + 7, base))
-    p1, d = _add(p1, a, b)
-    p2, carry = _add(p2, c, d)
+    p0, a = full_add(p0, _row(rows, offsets, i, base), _row(rows, offsets, i + 1, base))
+    p0, b = full_add(p0, _row(rows, offsets, i + 2, base), _row(rows, offsets, i + 3, base))
+    p1, c = full_add(p1, a, b)
+    p0, a = full_add(p0, _row(rows, offsets, i + 4, base), _row(rows, offsets, i + 5, base))
+    p0, b = full_add(p0, _row(rows, offsets, i + 6, base), _row(rows, offsets, i + 7, base))
+    p1, d = full_add(p1, a, b)
+    p2, carry = full_add(p2, c, d)
     return p0, p1, p2, carry
 
 
@@ -65,10 +54,10 @@ def _count_run(
         for i in range(first, last, 16):
             p0, p1, p2, a = _add_eight(rows, offsets, i, base, p0, p1, p2)
             p0, p1, p2, b = _add_eight(rows, offsets, i + 8, base, p0, p1, p2)
-            p3, carry = _add(p3, a, b)
-            p4, carry = _carry(p4, carry)
-            p5, carry = _carry(p5, carry)
-            p6, carry = _carry(p6, carry)
+            p3, carry = full_add(p3, a, b)
+            p4, carry = half_add(p4, carry)
+            p5, carry = half_add(p5, carry)
+            p6, carry = half_add(p6, carry)
             p7 = vxor(p7, carry)
         place = 64 * column
         vstore(counts, place, p0)
@@ -92,9 +81,9 @@ def _add_shifted(counts: Any, line: int, bits: int, columns: int, planes: Any, u
             if p < PLANES:
                 at = line * p + 8 * column
                 count = vfunnel(vload(counts, at, _WORDS), vload(counts, at + 1, _WORDS), bits)
-                plane, carry = _add(plane, count, carry)
+                plane, carry = full_add(plane, count, carry)
             else:
-                plane, carry = _carry(plane, carry)
+                plane, carry = half_add(plane, carry)
             vstore(planes, place, plane)
 
 
@@ -122,8 +111,7 @@ def _subtract(masks: Any, used: int, columns: int, lanes: Any, out: Any, start: 
 @kernel()
 def subtract_sparse(
     codes: Any,
-    values: Any,
-    bounds: Any,
+    tests: Any,
     runs: Any,
     offsets: Any,
     reach: int,
@@ -140,8 +128,8 @@ def subtract_sparse(
     Parameters
     ----------
     codes : ndarray
-    values, bounds : ndarray
-        What bitmaps 1, 2, ... are made of, see `mark`. Bitmap 0 is zero.
+    tests : tuple of ndarray
+        What the bitmaps are made of, see `mark`. Bitmap 0 is zero.
     runs : ndarray of int64, shape (r, 3)
         Where each run of positions begins and ends in the offsets, and their last three bits.
     offsets : ndarray of int64
@@ -162,7 +150,7 @@ def subtract_sparse(
     line, used = counts.size // PLANES, planes.size // (8 * columns)
     for start in range(0, out.size, block):
         stop = min(start + block, out.size)
-        mark(codes, start, bitmaps.shape[1], values, bounds, bitmaps)
+        mark(codes, start, bitmaps.shape[1], tests, bitmaps)
         for tile in range(start, stop, columns * COLUMN):
             here = min(columns, -(-(stop - tile) // COLUMN))
             planes[:] = 0

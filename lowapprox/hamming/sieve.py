@@ -31,18 +31,18 @@ class Sieve:
         At least 0.
     """
 
-    __slots__ = ("_bounds", "_first", "_loads", "_needed", "_shape", "_values", "part")
+    __slots__ = ("_first", "_loads", "_needed", "_shape", "_tests", "part")
 
     def __init__(self, part: Pattern, alphabet: Alphabet, k: int) -> None:
         from lowapprox.hamming.kernels_sieve import GROUP
 
         self.part = part
-        self._values, self._bounds, bitmap = bitmaps_of(part, alphabet)
+        self._tests, bitmap = bitmaps_of(part, alphabet)
         self._first = int(part.positions[0])
         places, size = part.positions - self._first, part.size
         span = int(places[-1]) + 1
         block = max(_BLOCK, 1 << span.bit_length())
-        self._shape = self._bounds.size, (block + span) // 64 + 2
+        self._shape = self._tests[-1].size, (block + span) // 64 + 2
         # The last group is filled up with the first bitmap, which is zero.
         self._loads = np.zeros((-(-size // GROUP) * GROUP, 2), dtype=np.int64)
         self._loads[:size, 0] = bitmap * self._shape[1] + (places >> 6)
@@ -63,8 +63,7 @@ class Sieve:
         count, seen = sieve(
             codes[self._first :],
             shifts,
-            self._values,
-            self._bounds,
+            self._tests,
             self._loads,
             self._needed,
             int(self.part.positions[-1]) - self._first,
@@ -77,21 +76,18 @@ class Sieve:
         return found[:count], seen
 
 
-def bitmaps_of(part: Pattern, alphabet: Alphabet) -> tuple[Array, Array, Array]:
-    """Give numbers from 1 on to the bitmaps that a part of a pattern needs, one for each letter.
+def bitmaps_of(part: Pattern, alphabet: Alphabet) -> tuple[tuple[Array, ...], Array]:
+    """Return what the bitmaps of the letters of a part are made of, and that of each position.
 
-    Returns
-    -------
-    values, bounds : ndarray
-        ``values[bounds[b - 1] : bounds[b]]`` are the codes that agree with the letter of bitmap b.
-    bitmap : ndarray of int64, shape (p,)
-        That of each position.
+    The first bitmap has the number 1.
     """
     used = np.zeros(alphabet.kinds, dtype=bool)
     used[part.letters] = True
     codes = [alphabet.codes_of(letter) for letter in np.flatnonzero(used).tolist()]
-    bounds = np.cumsum([0, *map(len, codes)])
-    return np.concatenate(codes).astype(alphabet.dtype), bounds, np.cumsum(used)[part.letters]
+    values = np.concatenate(codes).astype(alphabet.dtype)
+    masks = np.full(values.size, np.iinfo(alphabet.dtype).max, dtype=alphabet.dtype)
+    tests = np.zeros(values.size, dtype=np.int64), masks, values, np.cumsum([0, *map(len, codes)])
+    return tests, np.cumsum(used)[part.letters]
 
 
 def sieve_time(kinds: int, size: int, problem: Problem) -> float:

@@ -48,8 +48,7 @@ class _Part:
 
     first: int
     reach: int
-    values: Array
-    bounds: Array
+    tests: tuple[Array, ...]
     runs: Array
     offsets: Array
     words: int  # of a bitmap
@@ -61,7 +60,7 @@ class _Part:
 
         first = int(part.positions[0])
         places, reach = part.positions - first, int(part.positions[-1]) - first
-        values, bounds, bitmap = bitmaps_of(part, alphabet)
+        tests, bitmap = bitmaps_of(part, alphabet)
         block = max(_BLOCK, 1 << (2 * reach).bit_length())
         words = (block + reach + 3 * COLUMN) // COLUMN * 8 + 8 | 8  # an odd number of cache lines
         # Runs of positions with the same last three bits, cut where they are long.
@@ -82,7 +81,7 @@ class _Part:
         bits = group[rank % RUN == 0] & 7
         runs = np.stack([starts, ends, bits], axis=1).astype(np.int64)
         used = max(part.size.bit_length(), PLANES)
-        return cls(first, reach, values, bounds, runs, offsets, words, used)
+        return cls(first, reach, tests, runs, offsets, words, used)
 
     def subtract(self, codes: Array, out: Array) -> None:
         from lowapprox.hamming.kernels_sparse import PLANES, subtract_sparse
@@ -91,12 +90,11 @@ class _Part:
         lanes = 64 // out.itemsize
         subtract_sparse(
             codes[self.first :],
-            self.values,
-            self.bounds,
+            self.tests,
             self.runs,
             self.offsets,
             self.reach,
-            np.zeros((self.bounds.size, self.words), dtype=np.uint64),
+            np.zeros((self.tests[-1].size, self.words), dtype=np.uint64),
             np.zeros(8 * (_TILE + 2) * PLANES, dtype=np.uint64),
             planes,
             _TILE,
