@@ -80,7 +80,6 @@ class SRHT(SketchOperator):
     block: int
     exact: bool
     _parameters = ("block", "exact")
-    _panel_bytes = 16 << 20  # the kernel goes through narrow panels of its own
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ _TILE_ENTRIES = 1 << 17  # tiles that are copied stay in the cache
 _TILE_ROWS = 1 << 16
 _SLAB_ROWS = 4096  # single precision never sums more rows than this
 _SLAB_BYTES = 8 << 20
-_PANEL_BYTES = 2 << 20  # an accumulator that stays in the cache of one core
+_PANEL_BYTES = 8 << 20  # of an accumulator; to copy narrower panels costs more than its misses
 
 
 class SketchOperator(ABC):
@@ -55,7 +55,6 @@ class SketchOperator(ABC):
     __array_ufunc__ = None  # NumPy leaves `array @ S` to __rmatmul__
     _parameters: ClassVar[tuple[str, ...]] = ()
     _granule: int = 1  # tiles of rows start at multiples of this
-    _panel_bytes: int = _PANEL_BYTES  # of an accumulator; wider matrices are copied in panels
 
     def __init__(self, m: int, n: int, *, rng: RNGInput = None, dtype: Any = None) -> None:
         self.shape = (checked_int(m, "m", 0, 2**31), checked_int(n, "n", 0, _MAX_ROWS))
@@ -257,7 +256,7 @@ class SketchOperator(ABC):
         # The partition depends on the shapes only, so that all thread counts add in one order.
         (n, k), m = X.shape, self.shape[0]
         compiled = use_kernels(X.size)
-        width = max(64, self._panel_bytes // (out.itemsize * m)) if compiled else k
+        width = max(64, _PANEL_BYTES // (out.itemsize * m)) if compiled else k
         panels = even_slices(k, width)
         chunks = min(-(-CHUNKS // len(panels)), n // m) if compiled else 1
         bounds = self._chunk_bounds(start, n, chunks)
