@@ -6,13 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lowapprox.regression.folding import fold
 from lowapprox.regression.system import Host
-from lowapprox.regression.triangle import lapack, triangle_of
 
 __all__ = ["Folded", "empty_fold", "fold_rows", "folded_pair", "height_of_tiles"]
 
-_NARROW = 400  # columns, up to which LAPACK is fastest with panels of 16 and a triangle on top
-_PANEL = 16
 _TILE_ENTRIES = 1 << 15
 
 
@@ -72,7 +70,8 @@ def _probed(M: Host, top: Host, triangular: int, parts: tuple[Folded, ...]) -> F
         probe = np.ldexp(signs, -exponents)
         for rows in (top, M) if parts else (M,):
             rows[:, -1] = rows[:, :-1] @ probe
-        R = _triangle(top, M, triangular)
+        fold(top, M, triangular)
+        R = np.triu(top)
         slip = R[:, -1] - R[:, :-1] @ probe
         R = R[:-1, :-1]
         sizes = _squares(R, exponents)
@@ -99,14 +98,3 @@ def _squares(R: Host, exponents: Host) -> Host:
     scaled = R * np.ldexp(1.0, -exponents)
     squares: Host = np.einsum("ij,ij->j", scaled.conj(), scaled).real
     return squares
-
-
-def _triangle(top: Host, M: Host, triangular: int) -> Host:
-    """Return the triangle of ``[top; M]``; the last `triangular` rows of M are a triangle too."""
-    width = M.shape[1]
-    if width > _NARROW:
-        return triangle_of(np.concatenate([top, M]))
-    tpqrt = lapack("tpqrt", M)
-    panel = min(_PANEL, width)
-    R: Host = tpqrt(triangular, panel, top, M, overwrite_a=True, overwrite_b=True)[0]
-    return np.triu(R)
