@@ -37,17 +37,24 @@ def mean_biases(problem: Problem) -> tuple[Host | None, Host | None]:
     observed = problem.observed
     found: list[Host | None] = [None, None]
     sides = (observed.rows, observed.columns)
-    for side in (0, 1, 0):
+    for side in (0, 1):
         if not (problem.row_bias, problem.col_bias)[side]:
             continue
         entries, other = sides[side], found[1 - side]
         gap = entries.values if other is None else entries.values - other[entries.indices]
-        weights = 1.0 if entries.weights is None else entries.weights
-        numbers = row_numbers(entries)
-        sums = np.bincount(numbers, gap * weights, entries.counts.size)
-        totals = np.bincount(numbers, np.broadcast_to(weights, gap.shape), entries.counts.size)
-        found[side] = (sums / (totals + 1.0)).astype(observed.dtype)
+        weights, totals = entries.weights, entries.counts.astype(np.float64)
+        if weights is not None:
+            gap, totals = gap * weights, _row_sums(weights, entries)
+        found[side] = (_row_sums(gap, entries) / (totals + 1.0)).astype(observed.dtype)
     return found[0], found[1]
+
+
+def _row_sums(values: Host, entries: Compressed) -> Host:
+    sums = np.zeros(entries.indptr.size - 1)
+    filled = entries.counts > 0
+    if values.size:
+        sums[filled] = np.add.reduceat(values, entries.indptr[:-1][filled], dtype=np.float64)
+    return sums
 
 
 def with_biases(
