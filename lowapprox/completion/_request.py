@@ -13,9 +13,10 @@ from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox.completion.observations import Observations
 from lowapprox.completion.reading import read
 
-__all__ = ["Request", "checked_request"]
+__all__ = ["Request", "check_model", "checked_request"]
 
 _TOL = 1e-3
+_MODEL_METHODS = ("auto", "als-cg", "als-chol")  # that know biases, losses and signs
 _MAX_ITER = 2000
 _EXACT = {"d": 1e-10, "f": 3e-6}  # relative residual at which data count as exact
 
@@ -76,6 +77,22 @@ def checked_request(
         share=share,
         judged=judged,
     )
+
+
+def check_model(observed: Observations, method: str, loss: str, asked: dict[str, bool]) -> None:
+    """Refuse what does not go together."""
+    given = [name for name, value in asked.items() if value and name != "center"]
+    given += ["loss"] if loss != "squared" else []
+    if given and method not in _MODEL_METHODS:
+        raise InputError(
+            f"`{given[0]}` needs method 'auto', 'als-cg' or 'als-chol', got {method!r}"
+        )
+    if asked["nonneg"] and (loss != "squared" or asked["row_bias"] or asked["col_bias"]):
+        raise InputError("`nonneg` must be False with biases or another loss than 'squared'")
+    if asked["center"] and (asked["nonneg"] or loss == "logit"):
+        raise InputError("`center` must be False with `nonneg` or loss 'logit', got True")
+    if loss == "logit" and not np.isin(observed.rows.values, (0, 1)).all():
+        raise InputError("the observed entries of `A` must be 0 or 1 for loss 'logit'")
 
 
 def _is_auto(value: Any) -> bool:

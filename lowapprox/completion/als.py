@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
@@ -10,13 +11,14 @@ import numpy as np
 from lowapprox.completion.compiled import CompiledGradients
 from lowapprox.completion.direct import CholeskyRows
 from lowapprox.completion.halfstep import Gradients, Half, HalfSums, Solver, half_step
-from lowapprox.completion.observations import Compressed, Host
+from lowapprox.completion.losses import LOGIT_VARIANCE, Majorant, flat_targets
+from lowapprox.completion.observations import Compressed, Host, Observations
 from lowapprox.completion.prior import FixedRidge, LearnedRidge, Ridge
 from lowapprox.completion.problem import Factors, Problem, Watch
 from lowapprox.completion.start import mean_biases, spectral_start, with_biases
 from lowapprox.completion.tall import product_change
 
-__all__ = ["Alternation", "als_cg", "als_chol", "gradients", "random_start"]
+__all__ = ["Alternation", "als_cg", "als_chol", "gradients", "noisy", "random_start"]
 
 _SMALL = 1 << 18  # numbers that a pass reads, up to which compiled code is not worth loading
 _STEPS = 2
@@ -28,7 +30,7 @@ def als_cg(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Sweep with a few preconditioned steps of conjugate gradients for each row."""
     few, more = gradients(problem, 1), gradients(problem, _STEPS)
     # The first sweeps are not worth more than one step.
-    hasty = _HASTY_SWEEPS if _noisy(problem) else 0
+    hasty = _HASTY_SWEEPS if noisy(problem) else 0
 
     def solver(sweep: int) -> Solver:
         return few if sweep < hasty else more
@@ -50,16 +52,23 @@ def _alternate(
     solver: Callable[[int], Solver],
 ) -> Factors:
     alternation = Alternation(problem, start)
+    majorant = None if problem.loss == "squared" else Majorant(problem)
     for sweep in count():
+        if majorant is not None and sweep == 0:
+            alternation.observe(majorant(alternation.factors)[0])
         residual, change = alternation.sweep(solver(sweep))
+        if majorant is not None:
+            bounding, residual = majorant(alternation.factors)
+            alternation.observe(bounding)
         if watch(name, alternation.factors, residual=residual, change=change):
             break
     return watch.best or alternation.factors
 
 
-def _noisy(problem: Problem) -> bool:
-    """Tell whether biases or a ridge say that the data are not exact."""
-    return bool(problem.ridge) or problem.row_bias or problem.col_bias
+def noisy(problem: Problem) -> bool:
+    """Tell whether a ridge, biases or a loss say that the data are not exact."""
+    modelled = problem.row_bias or problem.col_bias or problem.loss != "squared"
+    return bool(problem.ridge) or modelled
 
 
 def gradients(problem: Problem, steps: int) -> Solver:
@@ -88,7 +97,9 @@ def random_start(problem: Problem) -> Factors:
 
 def _first(problem: Problem) -> Factors:
     """Return a start; for noisy data one power step shows all that can be seen."""
-    return spectral_start(problem, steps=1 if _noisy(problem) else 4)
+    if problem.loss == "logit":
+        problem = replace(problem, observed=flat_targets(problem.observed))
+    return spectral_start(problem, steps=1 if noisy(problem) else 4)
 
 
 class Alternation:
@@ -105,12 +116,7 @@ class Alternation:
 
     def __init__(self, problem: Problem, start: Factors | None, ridge: Ridge | None = None) -> None:
         self.problem = problem
-        observed = problem.observed
-        rows, columns = _totals(observed.rows), _totals(observed.columns)
-        self._sides = (
-            Half(observed.rows, rows, columns),
-            Half(observed.columns, columns, rows),
-        )
+        self.observe(problem.observed)
         # The constant beside the biases of the other side is not solved for.
         self._free = (
             slice(0, problem.width - problem.col_bias),
@@ -119,10 +125,21 @@ class Alternation:
         self.factors = _first(problem) if start is None else start
         self.ridge = self._first_ridge(known=start is not None) if ridge is None else ridge
 
+    def observe(self, observed: Observations) -> None:
+        """Go on with other values or weights of the same entries."""
+        rows, columns = _totals(observed.rows), _totals(observed.columns)
+        self._norm = observed.norm
+        self._sides = (
+            Half(observed.rows, rows, columns),
+            Half(observed.columns, columns, rows),
+        )
+
     def _first_ridge(self, *, known: bool) -> Ridge:
         problem = self.problem
         if problem.ridge is not None:
             return FixedRidge(problem.ridge, per_entry=problem.per_entry)
+        if problem.loss == "logit":
+            return LearnedRidge(LOGIT_VARIANCE, problem.width, known=True)
         observed = problem.observed
         square = observed.norm**2
         if known:
@@ -135,7 +152,7 @@ class Alternation:
         old = self.factors
         self._half(0, solver)
         sums = self._half(1, solver)
-        norm = self.problem.observed.norm
+        norm = self._norm
         residual = np.sqrt(sums.loss_after) / norm if norm else 0.0
         return float(residual), product_change(old, self.factors)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lowapprox.completion.als import Alternation, als_cg, gradients
+from lowapprox.completion.als import Alternation, als_cg, gradients, noisy
 from lowapprox.completion.increment import fall, stepwise
 from lowapprox.completion.problem import Factors, Problem, Watch
 from lowapprox.completion.start import leading_pairs
@@ -38,14 +38,14 @@ def auto(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     reason to, and the best fit is kept: by the entries held out, where there are any. Small
     problems near the limit are searched at length.
     """
-    if problem.ridge or problem.row_bias or problem.col_bias or start is not None:
+    if noisy(problem) or start is not None:
         return als_cg(problem, start, watch)
     learning = replace(problem, ridge=None)
     # Near an exact fit the error at the entries held out may rest for long.
     patience, watch.patience = watch.patience, None
     alternation = Alternation(learning, None)
-    noisy = _alternated(alternation, watch, patience)
-    if noisy or watch.reason in _DONE:
+    ended = _alternated(alternation, watch, patience)
+    if ended or watch.reason in _DONE:
         return _confirmed(problem, watch.best or alternation.factors, watch)
     tight = problem.observed.oversampling(problem.rank) < _TIGHT
     _search(learning, alternation.factors, watch, tight=tight)
@@ -130,19 +130,19 @@ def _alternated(alternation: Alternation, watch: Watch, patience: int | None) ->
     problem = alternation.problem
     solver = gradients(problem, _STEPS)
     residuals: list[float] = []
-    noisy = False
+    noise = False
     while True:
         residual, change = alternation.sweep(solver)
         stopped = watch("als-cg", alternation.factors, residual=residual, change=change)
         residuals.append(residual)
         stuck = _slow(residuals) or fall(residuals, _SWEEPS) > _STUCK or watch.reason == "change"
-        if stuck and not noisy:
-            noisy = not _exact_perhaps(problem, alternation.factors, residual)
-            if not noisy:
+        if stuck and not noise:
+            noise = not _exact_perhaps(problem, alternation.factors, residual)
+            if not noise:
                 return False
             watch.patience = patience
         if stopped:
-            return noisy
+            return noise
 
 
 def _slow(residuals: list[float]) -> bool:

@@ -18,12 +18,13 @@ from lowapprox._core.results import run_info
 from lowapprox._core.rng import as_generator
 from lowapprox._core.threads import blas_threads
 from lowapprox._core.typing import Array, MatrixInput
-from lowapprox.completion._request import Request, checked_request
-from lowapprox.completion.als import random_start
+from lowapprox.completion._request import Request, check_model, checked_request
+from lowapprox.completion.als import noisy, random_start
 from lowapprox.completion.auto import searches
 from lowapprox.completion.diagnosis import Diagnostics, announce, diagnose
 from lowapprox.completion.folding import Penalty
 from lowapprox.completion.holdout import hold_out
+from lowapprox.completion.losses import LOSSES, probability
 from lowapprox.completion.observations import Compressed, Host, Observations
 from lowapprox.completion.problem import Factors, HeldOut, Method, Problem, Watch
 from lowapprox.completion.rank import chosen_rank
@@ -51,7 +52,6 @@ METHODS: Mapping[str, str] = {
     "soft-impute": "soft_impute:soft_impute",
 }
 
-_MODEL_METHODS = {"auto", "als-cg", "als-chol"}  # those that know biases
 _SAFE_OVERSAMPLING = 3.0  # from which on an exact fit is taken for the truth without a check
 _SHARE, _MOST_HELD = 0.01, 100_000  # what is held out for a check
 _PATIENCE = 3  # steps without an improvement at the entries held out
@@ -122,8 +122,11 @@ def complete(
     row_bias, col_bias : bool, default False
         Fit a number for each row, each column, besides the product.
     nonneg : bool, default False
-        Keep the factors nonnegative.
+        Keep the factors nonnegative, by coordinate descent. The columns of U and V then have unit
+        length, but are not orthogonal.
     loss : {"squared", "huber", "logit"}
+        "huber" gives outliers less weight. "logit" is for observed zeros and ones: the matrix is
+        that of the log-odds, and `reg` stands beside twice minus the log-likelihood.
     weights : array, optional
         Nonnegative, one for each observed entry, in the form of `A`. Zero is not observed.
     duplicates : {"error", "mean", "last"}
@@ -196,16 +199,16 @@ def complete(
     method = checked_choice(method, "method", tuple(METHODS))
     observed = read(A, mask=mask, shape=shape, weights=weights, duplicates=duplicates)
     request = checked_request(observed, rank, reg, reg_scale, max_iter, tol, validation)
-    checked_choice(loss, "loss", ("squared",))
-    if nonneg:
-        raise InputError("`nonneg` must be False: it is not there yet, got True")
+    check_model(
+        observed,
+        method,
+        checked_choice(loss, "loss", LOSSES),
+        {"center": center, "row_bias": row_bias, "col_bias": col_bias, "nonneg": nonneg},
+    )
     gen = as_generator(rng)
-    biases = bool(row_bias), bool(col_bias)
-    if any(biases) and method not in _MODEL_METHODS:
-        raise InputError(
-            f"`row_bias` and `col_bias` need method 'auto', 'als-cg' or 'als-chol', got {method!r}"
-        )
-    offset, scale, observed = _normalized(observed, center=center)
+    offset, scale = 0.0, 1.0
+    if loss != "logit":
+        offset, scale, observed = _normalized(observed, center=center)
     whole = Problem(
         observed=observed,
         rank=1 if request.rank is None else request.rank,
@@ -213,10 +216,12 @@ def complete(
         tol=request.tol,
         max_iter=request.max_iter,
         rng=gen,
-        row_bias=biases[0],
-        col_bias=biases[1],
+        row_bias=bool(row_bias),
+        col_bias=bool(col_bias),
         unit=scale**-0.5 if request.ridge else 1.0,
         per_entry=request.per_entry,
+        loss=loss,
+        nonneg=bool(nonneg),
         residual_tol=request.residual_tol,
     )
     more: dict[str, Any] = {}
@@ -259,22 +264,24 @@ def _with_held_out(
 ) -> Problem:
     """Return the problem with entries to judge by, where they are asked for or needed."""
     observed = whole.observed
+    link = probability if whole.loss == "logit" else None
     if request.judged is not None:
         judged = request.judged.rows
         values = (judged.values - offset) / scale
-        held = HeldOut(row_numbers(judged), judged.indices, values)
+        held = HeldOut(row_numbers(judged), judged.indices, values, link)
         return replace(whole, held_out=held)
     share = request.share
     if share is None:
         share = 0.0
         # The learned ridge does not overfit, and biases belong to noisy data.
-        exact = not whole.ridge and not whole.row_bias and not whole.col_bias
+        exact = not noisy(whole)
         exact = exact and not (method == "auto" and searches(whole))
         if exact and observed.oversampling(whole.rank) < _SAFE_OVERSAMPLING:
             share = min(_SHARE, _MOST_HELD / observed.count)
     if not share:
         return whole
     left, held = hold_out(observed, share, whole.rank + 1, whole.rng)
+    held = replace(held, link=link)
     return replace(whole, observed=left, held_out=held) if held.values.size else whole
 
 
@@ -316,7 +323,7 @@ def _start(init: Any, problem: Problem, scale: float) -> Factors | None:
 def _judged(problem: Problem, factors: Factors, watch: Watch) -> _Verdict:
     """Say whether the fit is what was asked for, by the entries held out where there are any."""
     reason = watch.reason
-    if problem.held_out is not None and problem.observed.count:
+    if problem.held_out is not None and problem.observed.count and problem.loss != "logit":
         error = problem.held_out.error(factors)
         gap = factors.residual(problem.observed)
         size = float(np.sqrt(np.mean(gap.astype(np.float64) ** 2)))

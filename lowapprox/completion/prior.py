@@ -73,10 +73,12 @@ class LearnedRidge:
         Of the noise, to begin with: the mean square of the values for factors that are far off.
     width : int
         Columns of the factors.
+    known : bool
+        Whether the variance is to stay what it is.
     """
 
-    def __init__(self, variance: float, width: int) -> None:
-        self.variance = variance
+    def __init__(self, variance: float, width: int, *, known: bool = False) -> None:
+        self.variance, self._fixed = variance, known
         self._covariance: list[Host | None] = [None, None]
         # The mean covariance of single rows, weighted by how often they are observed.
         self._doubt = [np.zeros((width, width)), np.zeros((width, width))]
@@ -103,6 +105,8 @@ class LearnedRidge:
         mean_doubt = weights @ doubt / max(float(weights.sum()), 1.0)
         self._doubt[side][free, free] = (T * mean_doubt) @ T.T
         self._known[side] = float(np.sum(rows @ (1.0 - doubt)))
+        if self._fixed:
+            return
         # What both factors share is counted twice.
         known = sum(self._known) - min(X.shape[1] ** 2, *self._known)
         entries = float(half.entries.indices.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Protocol
@@ -64,10 +65,12 @@ class HeldOut:
     rows: Host
     columns: Host
     values: Host
+    link: Callable[[Host], Host] | None = None  # makes predictions of the product
 
     def error(self, factors: Factors) -> float:
         """Return the root of the mean squared error."""
-        gap = factors.at(self.rows, self.columns).astype(np.float64) - self.values
+        found = factors.at(self.rows, self.columns).astype(np.float64)
+        gap = (found if self.link is None else self.link(found)) - self.values
         return float(np.sqrt(np.mean(gap * gap))) if gap.size else 0.0
 
 
@@ -100,6 +103,9 @@ class Problem:
         The constant beside a column of biases.
     per_entry : bool
         Multiply the ridge of each row by the number of its entries.
+    loss : {"squared", "huber", "logit"}
+    nonneg : bool
+        Keep the factors nonnegative.
     residual_tol : float or None
         Relative residual of exact data at which to stop, where it is another than `tol`. A change
         then counts as small only if it is also small beside the residual.
@@ -116,6 +122,8 @@ class Problem:
     col_bias: bool = False
     unit: float = 1.0
     per_entry: bool = False
+    loss: str = "squared"
+    nonneg: bool = False
     residual_tol: float | None = None
 
     @property

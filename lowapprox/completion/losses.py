@@ -1,0 +1,95 @@
+"""Losses other than squares, through sums of squares that bound them and touch them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from lowapprox.completion.observations import Host, Observations
+from lowapprox.completion.problem import Factors, Problem
+
+__all__ = ["LOGIT_VARIANCE", "LOSSES", "Majorant", "flat_targets", "log_loss", "probability"]
+
+LOSSES = ("squared", "huber", "logit")
+LOGIT_VARIANCE = 1.0  # half the weighted squares bound the logistic loss
+
+_NORMAL = 1.4826  # standard deviation over the median of absolute values
+_TUNING = 1.345  # 95 % of the efficiency of least squares for normal noise
+
+
+def probability(x: Host) -> Host:
+    """Return the logistic function, without overflow."""
+    e = np.exp(-np.abs(x))
+    p: Host = np.where(x >= 0, 1.0, e) / (1.0 + e)
+    return p
+
+
+def log_loss(x: Host, y: Host) -> Host:
+    """Return minus the log-likelihood of observed zeros and ones, for log-odds x."""
+    return np.maximum(x, 0.0) - x * y + np.log1p(np.exp(-np.abs(x)))
+
+
+def _curvature(x: Host) -> Host:
+    """Return ``tanh(x / 2) / (2 x)``, of the parabola that touches the logistic loss at x and -x."""
+    half = np.maximum(np.abs(x), 1e-6) / 2.0
+    curvature: Host = np.tanh(half) / (4.0 * half)
+    return curvature
+
+
+def flat_targets(observed: Observations) -> Observations:
+    """Return the targets of the logistic loss for even odds."""
+    rows, columns = (
+        replace(side, values=4 * side.values - 2) for side in (observed.rows, observed.columns)
+    )
+    return Observations(observed.shape, rows, columns)
+
+
+class Majorant:
+    """The observations of a least-squares problem that bounds a loss at the present factors.
+
+    "huber" gives entries with a residual beyond a threshold less weight; the threshold is that of
+    normal noise, from the median of the residuals, and so moves with them. "logit" has targets
+    and weights of the bound of Jaakkola and Jordan (2000), Statistics and Computing 10.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        from scipy.sparse import csr_array
+
+        observed = problem.observed
+        self.observed, self.loss = observed, problem.loss
+        rows = observed.rows
+        number = np.arange(observed.count)
+        # Where the entries in the order of columns stand in that of rows.
+        self._order = csr_array((number, rows.indices, rows.indptr), observed.shape).tocsc().data
+
+    def __call__(self, factors: Factors) -> tuple[Observations, float]:
+        """Return the observations, and the loss: its root mean square, relative to that of zero."""
+        observed, rows = self.observed, self.observed.rows
+        gap = factors.residual(observed).astype(np.float64)
+        weights = np.ones(gap.size) if rows.weights is None else rows.weights.astype(np.float64)
+        y = rows.values.astype(np.float64)
+        if self.loss == "logit":
+            x = y - gap
+            loss = np.average(log_loss(x, y), weights=weights) / np.log(2.0)
+            share = _curvature(x)
+            return self._with((y - 0.5) / share, weights * share), float(np.sqrt(loss))
+        size = np.abs(gap)
+        bound = _TUNING * _NORMAL * float(np.median(size))
+        if bound == 0.0:  # more than half of all entries are fitted exactly
+            bound = np.finfo(float).eps
+        share = np.minimum(1.0, bound / np.maximum(size, bound))
+        loss = np.sum(weights * gap**2 * share * (2.0 - share)) / observed.norm**2
+        return self._with(None, weights * share), float(np.sqrt(loss))
+
+    def _with(self, values: Host | None, weights: Host | None) -> Observations:
+        observed, dtype = self.observed, self.observed.dtype
+        sides = []
+        for side, order in ((observed.rows, slice(None)), (observed.columns, self._order)):
+            new = side
+            if values is not None:
+                new = replace(new, values=values[order].astype(dtype))
+            if weights is not None:
+                new = replace(new, weights=weights[order].astype(dtype))
+            sides.append(new)
+        return Observations(observed.shape, *sides)
