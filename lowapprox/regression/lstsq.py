@@ -293,7 +293,7 @@ def _looks_well_conditioned(system: System, gen: np.random.Generator) -> bool:
     if not (isinstance(system, Rows) and _direct_is_fast(system)):
         return False
     with np.errstate(all="ignore"):
-        R = triangle_of(system.some_rows(gen, 4 * system.shape[1]))
+        R = triangle_of(system.some_rows(gen, 2 * system.shape[1]))
         return bool(np.isfinite(R).all() and Triangle(R).condition(gen) <= _CHOLESKY)
 
 

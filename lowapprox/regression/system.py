@@ -94,7 +94,7 @@ class System:
     def _normal_equations(self, E: Host | None) -> tuple[Host, Host]:
         self.passes += 1
         n, d = self.shape
-        rows = max(512, 8 * _TILE_ENTRIES // max(1, d))
+        rows = max(512, 2 * d, 8 * _TILE_ENTRIES // max(1, d))
         # Sums apart take at most a twenty-fifth of the memory of A.
         bounds = blocks(n, max(2, min(16, n // (25 * max(d, 1)))), rows)
         grams: Host = np.zeros((len(bounds) - 1, d, d), self.dtype)
