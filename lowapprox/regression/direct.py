@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from lowapprox.regression.outcome import Check, Outcome
 from lowapprox.regression.spread import Spread
 from lowapprox.regression.system import Host, System, blocks
 from lowapprox.regression.triangle import BackwardError, Triangle, triangle_of
+from lowapprox.sketching.tensor import LazyProduct
 
-__all__ = ["direct"]
+__all__ = ["compressed_rows", "direct", "factored"]
 
 _GROUPS = 16  # ranges of rows with triangles of their own
 _TILE_ROWS = 800  # at least: a tile stays in the cache, and takes longer than the call for it
@@ -56,6 +58,10 @@ def factored(system: System) -> Host:
     system.passes += 1
     n, d = system.shape
     width = d + system.b.shape[1]
+    op, plain = system.op, system.weights is None
+    if isinstance(op, LazyProduct) and plain and 2 * compressed_rows(op) <= n:
+        Q, P = op.compressed()
+        return factored(System(P, Q.rmat(system.b), None, 0.0))
     if n < width:
         return triangle_of(_tile(system, 0, n))
     rows = max(width, _TILE_ROWS)
@@ -72,6 +78,11 @@ def factored(system: System) -> Host:
     for R in triangles[1:]:
         fold(triangles[0], R, width)
     return np.triu(triangles[0])
+
+
+def compressed_rows(op: LazyProduct) -> int:
+    """Return the rows of a product that are left when its factors have been factored."""
+    return math.prod(min(factor.shape) for factor in op.factors)
 
 
 def _tile(system: System, start: int, stop: int) -> Host:

@@ -16,7 +16,7 @@ from lowapprox._core.rng import as_generator
 from lowapprox._core.threads import blas_threads
 from lowapprox._core.typing import Array, MatrixInput
 from lowapprox.regression._request import ONE_PASS, Request, checked_request
-from lowapprox.regression.direct import direct
+from lowapprox.regression.direct import compressed_rows, direct
 from lowapprox.regression.outcome import (
     Answer,
     answered,
@@ -57,6 +57,7 @@ _CHOLESKY = 3e6  # condition number, up to which the normal equations keep enoug
 _DIRECT_COLUMNS = 1500
 _ITERATIONS = {"spir": spir, "fossils": fossils, "iterative": iterative}
 _WORST = 0.1  # of 1 / rcond: a condition number from which the rank is decided by direct
+_COMPRESSED = 16  # passes of a product that a factorization of its factors may take
 
 
 def lstsq(
@@ -228,6 +229,9 @@ def _choose(op: MatrixLike, request: Request) -> tuple[MatrixLike, str, str]:
         return op, "direct", "fewer than 8 rows for each column"
     if method == "auto" and n * d < _SMALL:
         return op, "direct", "small"
+    if isinstance(op, LazyProduct) and method == "auto" and request.weights is None:
+        small_factors = compressed_rows(op) * d <= _COMPRESSED * n
+        return op, "direct" if small_factors else "spir", "a product of factors"
     return op, method, why
 
 

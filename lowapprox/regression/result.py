@@ -31,8 +31,8 @@ class LstsqResult(Result):
         the methods that read `A` once.
     backward_error : float or numpy.ndarray
         The size of the smallest change of `A` and `b` that makes `x` an exact solution, relative to
-        ``|A|_F``, for columns of `A` scaled to unit norm (Karlson-Walden estimate); without scaling,
-        and a bound, for operators with fewer rows than columns. NaN for "linf" and "sketch".
+        ``|A|_F``, for columns of `A` scaled to unit norm (Karlson-Walden estimate); a bound, and
+        without scaling, for operators with fewer rows than columns. NaN for "linf" and "sketch".
     forward_error_bound : float or numpy.ndarray
         First-order bound of ``|x - x*| / |x|``, both multiplied by the norms of the columns, from
         the backward error and the estimated condition number. NaN where the rank is not full.

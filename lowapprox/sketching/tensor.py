@@ -184,6 +184,15 @@ class LazyProduct(MatrixLike):
         """Return the whole product, as `toarray` does."""
         return self.toarray()
 
+    def compressed(self) -> tuple[LazyProduct, LazyProduct]:
+        """Return Q of orthonormal columns and P of the same kind, of which this is the product.
+
+        From QR factorizations of the factors, in double precision. The rows of P are as many as
+        the columns of Q, the product of the ranks that the shapes of the factors allow.
+        """
+        pairs = [np.linalg.qr(A.astype(np.result_type(A, np.float64))) for A in self._host]
+        return kron(*(Q for Q, _ in pairs)), type(self)([R for _, R in pairs])
+
     def toarray(self) -> NDArray:
         """Return the whole product as an array; meant for small ones."""
         product = np.empty(self.shape, self.dtype)

@@ -141,6 +141,41 @@ def test_exact_methods_agree_with_the_formed_product(name: str, method: str, dty
         assert np.linalg.norm(result.x - dense.x) <= 1e3 * unit * np.linalg.norm(dense.x)
 
 
+@given(seeds, st.sampled_from(sorted(PRODUCTS)), st.integers(1, 3), st.booleans())
+def test_factors_are_factored_before_they_are_multiplied(
+    seed: int, name: str, count: int, imaginary: bool
+) -> None:
+    gen = np.random.default_rng(seed)
+    d = int(gen.integers(1, 4))
+    widths = [d] * count if name == "khatri_rao" else gen.integers(1, 4, count)
+    dtype = complex if imaginary else float
+    factors = [random_array(gen, (int(gen.integers(1, 20)), int(w)), dtype) for w in widths]
+    product = PRODUCTS[name](*factors)
+    Q, P = product.compressed()
+    assert np.allclose(Q.toarray() @ P.toarray(), product.toarray(), atol=1e-13)
+    assert np.allclose(Q.toarray().conj().T @ Q.toarray(), np.eye(Q.shape[1]), atol=1e-13)
+    b = random_array(gen, (product.shape[0], 2), dtype)
+    result, dense = (lstsq(A, b, method="direct") for A in (product, product.toarray()))
+    assert result.rank == dense.rank
+    assert np.allclose(result.residual_norm, dense.residual_norm, atol=1e-12)
+    assert np.allclose(result.x, dense.x, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_no_row_of_the_product_is_made(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gen = np.random.default_rng(0)
+    A, B = factors_of(name, gen)
+    P, b = PRODUCTS[name](A, B), gen.standard_normal(N * N)
+    exact = lstsq(P.toarray(), b, ridge=0.5, method="direct")
+    monkeypatch.setattr(P, "row_block", None)
+    result = lstsq(P, b, ridge=0.5)
+    assert result.info["method"] == "direct"
+    assert result.passes <= 3
+    assert np.allclose(result.x, exact.x, rtol=1e-12)
+    assert np.allclose(result.standard_errors, exact.standard_errors, rtol=1e-10)
+
+
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_dependent_columns(large: None, name: str) -> None:
     gen = np.random.default_rng(0)
