@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import os
 import platform
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -168,6 +170,15 @@ def median_time(f: Callable[[], Any], budget: Budget, rest: float = PAUSE) -> fl
 def best_time(f: Callable[[], Any], runs: int = 9) -> float:
     """Return the shortest time of a warmed call: what the machine can do, not what it did."""
     return min(once(f)[0] for _ in range(runs))
+
+
+def read_time(A: np.ndarray[Any, Any], threads: int) -> float:
+    """Return how long it takes to read a C-ordered array once, in as many threads, in seconds."""
+    flat = A.reshape(-1)
+    ends = [flat.size * i // threads for i in range(threads + 1)]
+    parts = [flat[a:b] for a, b in itertools.pairwise(ends)]
+    with ThreadPoolExecutor(threads) as pool:
+        return best_time(lambda: list(pool.map(lambda x: np.dot(x, x), parts)))
 
 
 def seconds(t: float) -> str:

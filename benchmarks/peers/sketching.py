@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from benchmarks.peers._measure import Budget, Case, Row, Table, best_time, compare, seconds
+from benchmarks.peers._measure import Budget, Case, Row, Table, compare, read_time, seconds
 
 Array = np.ndarray[Any, Any]
 Sketch: TypeAlias = Callable[[Array, int], Array]  # (A, seed) -> S @ A
@@ -26,15 +25,9 @@ def matrix() -> Array:
 
 
 @cache
-def read_time() -> float:
-    """Measure how long it takes to read the matrix once, in as many threads, in seconds."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    flat = matrix().reshape(-1)
-    ends = [flat.size * i // THREADS for i in range(THREADS + 1)]
-    parts = [flat[a:b] for a, b in itertools.pairwise(ends)]
-    with ThreadPoolExecutor(THREADS) as pool:
-        return best_time(lambda: list(pool.map(lambda x: np.dot(x, x), parts)))
+def read_once() -> float:
+    """Measure how long it takes to read the matrix once."""
+    return read_time(matrix(), THREADS)
 
 
 def our(kind: str, **options: Any) -> Sketch:
@@ -101,8 +94,8 @@ def product(
         timing = compare(partial(ours, A, 1), partial(theirs, A, 1), budget)
     row = {"work": work, "peer": peer} | timing.cells | {"asked for": f">= {asked:g}"}
     row |= {"our distortion": f"{spreads[0]:.2f}", "peer's distortion": f"{spreads[1]:.2f}"}
-    share = read_time() / float(np.median(timing.ours))
-    return [row | {"reading alone": f"{seconds(read_time())}, {share:.0%}"}]
+    share = read_once() / float(np.median(timing.ours))
+    return [row | {"reading alone": f"{seconds(read_once())}, {share:.0%}"}]
 
 
 @cache
