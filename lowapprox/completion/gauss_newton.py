@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowapprox._core.threads import blas_threads
+from lowapprox.completion.increment import extended
 from lowapprox.completion.observations import Host
 from lowapprox.completion.problem import Factors, Problem, Watch
-from lowapprox.completion.spectrum import spectral_start
+from lowapprox.completion.spectrum import zero_fit
 from lowapprox.completion.tangent import (
     Blocks,
     Entries,
@@ -22,54 +22,70 @@ __all__ = ["gauss_newton"]
 _DAMPING = 1.0  # relative to the density, which is the mean eigenvalue, times the residual's share
 _CG_TOL, _CG_STEPS = 1e-2, 500
 _LOST = 1e-15  # relative fall of the objective that is rounding
+_GIVEN_UP = 1e6  # growth of the damping in steps that raise the objective
+_FEW = 4  # steps at a rank before the last
 
 
 def gauss_newton(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Fit a matrix of low rank by least squares linearized on the tangent space.
 
-    The steps converge faster than linearly near an exact fit. A ridge acts as what it is for
-    balanced factors, twice the sum of the singular values.
+    The steps converge faster than linearly near an exact fit. Without a start the rank grows from
+    one, by the leading component of the residual: from all components at once, weak ones beside
+    strong ones would be lost. A ridge acts as what it is for balanced factors, twice the sum of
+    the singular values.
 
     References
     ----------
     Zilber, Nadler, GNMR: a provable one-line algorithm for low rank matrix recovery, SIMODS 4(2),
     2022, arXiv 2106.12933.
     """
-    with blas_threads(1):
-        return _gauss_newton(problem, start, watch)
+    entries = Entries(problem.observed)
+    if not entries.norm:
+        return zero_fit(problem, "gauss-newton", watch)
+    m, n = entries.shape
+    factors = start or Factors(np.empty((m, 0)), np.empty((n, 0)))
+    while True:
+        if factors.rank < problem.rank:
+            factors = extended(problem, factors, 1)
+        full = factors.rank >= problem.rank
+        factors = _fitted(problem, entries, Point.of(factors), watch, None if full else _FEW)
+        if full or watch.reason:
+            return factors
 
 
-def _gauss_newton(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
-    entries, ridge = Entries(problem.observed), problem.ridge or 0.0
-    point = Point.of(start) if start else spectral_start(entries, problem.rank, problem.rng)
+def _fitted(
+    problem: Problem, entries: Entries, point: Point, watch: Watch, steps: int | None
+) -> Factors:
+    """Run to the end, or for some steps."""
+    ridge = problem.ridge or 0.0
     residual = entries.values - entries.inner(point.U * point.s, point.V)
     loss = _loss(entries, residual, point, ridge)
-    share, growth, tol = _DAMPING, 2.0, _CG_TOL
-    while True:
+    share, growth, tol, done = _DAMPING, 2.0, _CG_TOL, 0
+    while growth < _GIVEN_UP and done != steps:
         tangent = Tangent(entries, point.U, point.V)
         # It vanishes with the residual, which keeps the convergence faster than linear.
-        damping = share * entries.density * entries.size(residual) / entries.norm
+        damping = share * entries.density * entries.relative(residual)
         x, predicted = _direction(tangent, point.s, residual, ridge, damping, tol)
         after = retract(tangent, point.s, x)
         left = entries.values - entries.inner(after.U * after.s, after.V)
         lower = _loss(entries, left, after, ridge)
-        gain = (loss - lower) / max(predicted, 1e-300)
-        if lower < loss:
-            change = float(np.linalg.norm(x) / np.linalg.norm(after.s))
-            tol = min(_CG_TOL, max(lower / loss, 1e-8))
-            fell = loss - lower > _LOST * loss
-            point, residual, loss = after, left, lower
-            # Nielsen's rule: by the share of the predicted fall that came true.
-            share *= max(0.1, 1 - (2 * gain - 1) ** 3)
-            growth = 2.0
-            size = entries.size(residual) / entries.norm
-            if watch("gauss-newton", point.factors, residual=size, change=change) or not fell:
-                break
-        else:
+        if not lower < loss:
             share, growth = share * growth, 2 * growth
-            if growth > 1e6:
-                break
-    watch.reason = watch.reason or "stagnated"
+            continue
+        fell = loss - lower > _LOST * loss
+        tol = min(_CG_TOL, max(lower / loss, 1e-8))
+        # Nielsen's rule: by the share of the predicted fall that came true.
+        gain = (loss - lower) / max(predicted, 1e-300)
+        share, growth, done = share * max(0.1, 1 - (2 * gain - 1) ** 3), 2.0, done + 1
+        change = float(np.linalg.norm(x) / np.linalg.norm(after.s)) if steps is None else np.nan
+        point, residual, loss = after, left, lower
+        size = entries.relative(residual)
+        if watch("gauss-newton", point.factors, residual=size, change=change):
+            return point.factors
+        if not fell:
+            break
+    if steps is None:
+        watch.reason = "stagnated"
     return point.factors
 
 

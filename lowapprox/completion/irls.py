@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowapprox._core.threads import blas_threads
 from lowapprox.completion.observations import Host
 from lowapprox.completion.problem import Factors, Problem, Watch
-from lowapprox.completion.spectrum import Sum, leading
+from lowapprox.completion.spectrum import Sum, leading, zero_fit
 from lowapprox.completion.tangent import Blocks, Entries, Point, Tangent, conjugate_gradients
 
 __all__ = ["irls", "reweighted"]
@@ -15,6 +14,7 @@ __all__ = ["irls", "reweighted"]
 _DAMPING = 0.85
 _CG_TOL, _CG_STEPS = 1e-2, 500
 _KRYLOV = 3, 5  # columns of a block, and blocks, that find the first value beyond the rank
+_ROUNDING = 1e-16
 _PATIENCE = 12  # steps without a fall of the smoothing before it is given up
 
 
@@ -46,22 +46,16 @@ def reweighted(
 
     A start is left behind at a `smoothing` relative to its last singular value.
     """
-    with blas_threads(1):
-        return _reweighted(problem, start, watch, damping, smoothing)
-
-
-def _reweighted(
-    problem: Problem, start: Factors | None, watch: Watch, damping: float, smoothing: float
-) -> Factors:
     entries, rank = Entries(problem.observed, weighted=False), problem.rank
-    m, n = entries.shape
-    rank = min(rank, m - 1, n - 1)
+    if not entries.norm:
+        return zero_fit(problem, "irls", watch)
     iterate = Sum(entries, entries.values, None)
     if start is not None:
         iterate = Sum(entries, entries.values - entries.inner(start.U, start.V), start)
-    block = rank + 1
-    U, s, V = leading(iterate, np.empty((n, 0)), rank + 1, (block, 10), problem.rng)
-    eps, best, since = max(s[rank], smoothing * s[rank - 1]), np.inf, 0
+    cold = np.empty((entries.shape[1], 0))
+    U, s, V = leading(iterate, cold, rank + 1, (rank + 1, 10), problem.rng)
+    eps = max(_beyond(s, rank), smoothing * s[rank - 1], _ROUNDING * s[0])
+    best, since = np.inf, 0
     while True:
         # Components below the smoothing have no weight of their own.
         k = max(int(np.count_nonzero(s[:rank] > eps * (1 + 1e-10))), 1)
@@ -74,16 +68,21 @@ def _reweighted(
         # the first value beyond the rank.
         warm = np.hstack([R, V[:, k:]])
         U, s, V = leading(iterate, warm, rank + 1, _KRYLOV, problem.rng)
-        eps = max(min(eps, s[rank]), damping * eps, 1e-16 * s[0])
+        eps = max(min(eps, _beyond(s, rank)), damping * eps, _ROUNDING * s[0])
         point = Point(U[:, :rank], s[:rank], V[:, :rank])
         gap = entries.values - entries.inner(point.U * point.s, point.V)
-        if watch("irls", point.factors, residual=entries.size(gap) / entries.norm):
+        if watch("irls", point.factors, residual=entries.relative(gap)):
             return point.factors
         since = 0 if eps < 0.99 * best else since + 1
         best = min(best, eps)
-        if since >= _PATIENCE or eps <= 1e-15 * s[0]:
+        if since >= _PATIENCE or eps <= 10 * _ROUNDING * s[0]:
             watch.reason = "stagnated"
             return point.factors
+
+
+def _beyond(s: Host, rank: int) -> float:
+    """Return the first singular value beyond the rank; a matrix of full rank has none."""
+    return float(s[rank]) if s.size > rank else 0.0
 
 
 def _step(iterate: Sum, tangent: Tangent, s: Host, eps: float) -> Host:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowapprox._core.threads import blas_threads
 from lowapprox.completion.observations import Host
 from lowapprox.completion.problem import Factors, Problem, Watch
-from lowapprox.completion.spectrum import spectral_start
+from lowapprox.completion.spectrum import spectral_start, zero_fit
 from lowapprox.completion.tangent import Entries, Point
 
 __all__ = ["scaled_gd"]
@@ -25,27 +24,28 @@ def scaled_gd(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     Tong, Ma, Chi, Accelerating ill-conditioned low-rank matrix estimation via scaled gradient
     descent, JMLR 22, 2021, arXiv 2005.08898.
     """
-    with blas_threads(1):
-        entries, ridge = Entries(problem.observed), problem.ridge or 0.0
-        point = Point.of(start) if start else spectral_start(entries, problem.rank, problem.rng)
-        L, R = point.factors.U, point.factors.V
-        z = np.empty(0)
-        while True:
-            if len(watch.history) % _REFRESH == 0 or not z.size:
-                z = entries.inner(L, R) - entries.values
-            wz = entries.weighted(z)
-            dL = _scaled(entries.mat(wz, R) + ridge * L, R, ridge / entries.density)
-            dR = _scaled(entries.rmat(wz, L) + ridge * R, L, ridge / entries.density)
-            along = entries.inner(np.hstack([dL, L]), np.hstack([R, dR]))
-            beyond = entries.inner(dL, dR)
-            cost = ridge * np.array([_dot(dL, dL) + _dot(dR, dR), -2 * (_dot(L, dL) + _dot(R, dR))])
-            h = _best_step(z, along, beyond, entries, cost)
-            change = h * np.sqrt(_tangent_norm2(L, R, dL, dR) / _tangent_norm2(L, R, L, 0 * R))
-            L, R = L - h * dL, R - h * dR
-            z += h * (h * beyond - along)
-            residual = entries.size(z) / entries.norm
-            if watch("scaled-gd", Factors(L, R), residual=residual, change=change):
-                return Factors(L, R)
+    entries, ridge = Entries(problem.observed), problem.ridge or 0.0
+    if not entries.norm:
+        return zero_fit(problem, "scaled-gd", watch)
+    point = Point.of(start) if start else spectral_start(entries, problem.rank, problem.rng)
+    L, R = point.factors.U, point.factors.V
+    z = np.empty(0)
+    while True:
+        if len(watch.history) % _REFRESH == 0 or not z.size:
+            z = entries.inner(L, R) - entries.values
+        wz = entries.weighted(z)
+        dL = _scaled(entries.mat(wz, R) + ridge * L, R, ridge / entries.density)
+        dR = _scaled(entries.rmat(wz, L) + ridge * R, L, ridge / entries.density)
+        along = entries.inner(np.hstack([dL, L]), np.hstack([R, dR]))
+        beyond = entries.inner(dL, dR)
+        cost = ridge * np.array([_dot(dL, dL) + _dot(dR, dR), -2 * (_dot(L, dL) + _dot(R, dR))])
+        h = _best_step(z, along, beyond, entries, cost)
+        change = h * np.sqrt(_tangent_norm2(L, R, dL, dR) / _tangent_norm2(L, R, L, 0 * R))
+        L, R = L - h * dL, R - h * dR
+        z += h * (h * beyond - along)
+        residual = entries.relative(z)
+        if watch("scaled-gd", Factors(L, R), residual=residual, change=change):
+            return Factors(L, R)
 
 
 def _dot(X: Host, Y: Host) -> float:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowapprox._core.threads import blas_threads
 from lowapprox.completion.observations import Host
 from lowapprox.completion.problem import Factors, Problem, Watch
-from lowapprox.completion.spectrum import Sum, spectral_start
+from lowapprox.completion.spectrum import Sum, leading, spectral_start, zero_fit
 from lowapprox.completion.tangent import Entries, Point
 
 __all__ = ["soft_impute"]
@@ -31,26 +30,28 @@ def soft_impute(problem: Problem, start: Factors | None, watch: Watch) -> Factor
     Hastie, Mazumder, Lee, Zadeh, Matrix completion and low-rank SVD via fast alternating least
     squares, JMLR 16, 2015, arXiv 1410.2596.
     """
-    with blas_threads(1):
-        entries = Entries(problem.observed)
-        # The bound of the loss that the steps minimize holds for weights up to one.
-        scale = float(entries.weights.max()) if entries.weights.size else 1.0
-        first = spectral_start(entries, problem.rank, problem.rng)
-        top = float(first.s[0]) * entries.density
-        least = min(problem.ridge, top) if problem.ridge else _LEAST * top
-        path = np.geomspace(top, least, _PATH + 1)[1:] / scale
-        state = _State(entries, Point.of(start) if start else first, scale)
-        for step, penalty in enumerate(path):
-            last = step == _PATH - 1
-            tol = max(problem.tol, 1e-8)
-            change = state.settle(penalty, tol if last else max(tol, _COARSE))
-            factors = state.thresholded(penalty)
-            gap = entries.values - entries.inner(factors.U, factors.V)
-            residual = entries.size(gap) / entries.norm
-            if watch("soft-impute", factors, residual=residual):
-                break
-        watch.reason = watch.reason or ("change" if change <= tol else "stagnated")
-        return factors
+    entries = Entries(problem.observed)
+    if not entries.norm:
+        return zero_fit(problem, "soft-impute", watch)
+    # The bound of the loss that the steps minimize holds for weights up to one.
+    scale = float(entries.weights.max()) if entries.weights.size else 1.0
+    first = spectral_start(entries, problem.rank, problem.rng)
+    top = float(first.s[0]) * entries.density
+    least = min(problem.ridge, top) if problem.ridge else _LEAST * top
+    path = np.geomspace(top, least, _PATH + 1)[1:] / scale
+    state = _State(entries, Point.of(start) if start else first, scale)
+    for step, penalty in enumerate(path):
+        last = step == _PATH - 1
+        tol = max(problem.tol, 1e-8)
+        state.renew(penalty, problem.rng)
+        change = state.settle(penalty, tol if last else max(tol, _COARSE))
+        factors = state.thresholded(penalty)
+        gap = entries.values - entries.inner(factors.U, factors.V)
+        residual = entries.relative(gap)
+        if watch("soft-impute", factors, residual=residual):
+            break
+    watch.reason = watch.reason or ("change" if change <= tol else "stagnated")
+    return factors
 
 
 class _State:
@@ -65,6 +66,11 @@ class _State:
         entries, factors = self.entries, Factors(self.U * self.d**2, self.V)
         z = entries.values - entries.inner(factors.U, factors.V)
         return Sum(entries, entries.weighted(z) / self.scale, factors)
+
+    def renew(self, penalty: float, rng: np.random.Generator) -> None:
+        """Take one step that brings in components at once, which halves would let grow slowly."""
+        self.U, s, self.V = leading(self.filled(), self.V, self.d.size, (2, 3), rng)
+        self.d = np.sqrt(np.maximum(s - penalty, 0))
 
     def settle(self, penalty: float, tol: float) -> float:
         """Alternate at one penalty until the product changes by less than `tol`; return by what."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from lowapprox.completion.observations import Host
-from lowapprox.completion.problem import Factors
+from lowapprox.completion.problem import Factors, Problem, Watch
 from lowapprox.completion.tangent import Entries, Point
 
-__all__ = ["Sum", "leading", "spectral_start"]
+__all__ = ["Sum", "leading", "spectral_start", "zero_fit"]
 
 
 def spectral_start(entries: Entries, rank: int, rng: np.random.Generator) -> Point:
@@ -17,6 +17,14 @@ def spectral_start(entries: Entries, rank: int, rng: np.random.Generator) -> Poi
     none = np.empty((entries.shape[1], 0))
     U, s, V = leading(Sum(entries, values, None), none, rank, (rank + 1, 8), rng)
     return Point(U, s / entries.density, V)
+
+
+def zero_fit(problem: Problem, method: str, watch: Watch) -> Factors:
+    """Return the fit of nothing but zeros."""
+    m, n = problem.observed.shape
+    zero = Factors(np.zeros((m, problem.rank)), np.zeros((n, problem.rank)))
+    watch(method, zero, residual=0.0, change=0.0)
+    return zero
 
 
 class Sum:

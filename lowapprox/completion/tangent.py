@@ -88,6 +88,11 @@ class Entries:
         """Return the weighted norm of one number for each entry."""
         return float(np.sqrt(z @ self.weighted(z)))
 
+    def relative(self, z: Host) -> float:
+        """Return the weighted norm over that of the values, 0 if there are none but zeros."""
+        norm = self.norm
+        return self.size(z) / norm if norm else 0.0
+
     def weighted(self, z: Host) -> Host:
         """Return z times the weights."""
         return z * self.weights if self.weights.size else z

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from lowapprox._core.progress import Progress, Reporter
 from lowapprox.completion.observations import Observations, compressed
+from lowapprox.completion.problem import Factors, Method, Problem, Watch
 
 Array = np.ndarray[Any, Any]
 
@@ -28,6 +31,23 @@ class Known:
         k = self.U.shape[1]
         truth = np.linalg.norm(left[:, :k] @ right[:, :k].T)
         return float(np.linalg.norm(left @ right.T) / truth)
+
+
+def solved(
+    method: Method,
+    known: Known,
+    rank: int,
+    *,
+    start: Factors | None = None,
+    callback: Callable[[Progress], Any] | None = None,
+    **options: Any,
+) -> tuple[Factors, Watch]:
+    """Run one method on the observations."""
+    more: dict[str, Any] = {"ridge": None, "tol": 1e-9, "max_iter": 3000}
+    gen = np.random.default_rng(1)
+    problem = Problem(known.observed, rank, rng=gen, **more | options)
+    watch = Watch(problem, Reporter(callback, progress=False))
+    return method(problem, start, watch), watch
 
 
 def low_rank(
