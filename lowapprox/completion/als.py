@@ -9,7 +9,7 @@ from itertools import count
 import numpy as np
 
 from lowapprox.completion.compiled import CompiledGradients
-from lowapprox.completion.direct import CholeskyRows
+from lowapprox.completion.direct import CholeskyRows, NonnegativeRows
 from lowapprox.completion.halfstep import Gradients, Half, HalfSums, Solver, half_step
 from lowapprox.completion.losses import LOGIT_VARIANCE, Majorant, flat_targets
 from lowapprox.completion.observations import Compressed, Host, Observations
@@ -23,11 +23,14 @@ __all__ = ["Alternation", "als_cg", "als_chol", "gradients", "noisy", "random_st
 _SMALL = 1 << 18  # numbers that a pass reads, up to which compiled code is not worth loading
 _STEPS = 2
 _HASTY_SWEEPS = 2
+_TRIAL_SWEEPS = 6
 _RANDOM_SWEEPS, _RANDOM_RIDGE = 3, 0.1  # the ridge over the Gram matrix to expect
 
 
 def als_cg(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Sweep with a few preconditioned steps of conjugate gradients for each row."""
+    if problem.nonneg:
+        return als_nonneg(problem, start, watch)
     few, more = gradients(problem, 1), gradients(problem, _STEPS)
     # The first sweeps are not worth more than one step.
     hasty = _HASTY_SWEEPS if noisy(problem) else 0
@@ -40,8 +43,33 @@ def als_cg(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
 
 def als_chol(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Sweep with exact solutions for each row, at a cost quadratic in the rank."""
+    if problem.nonneg:
+        return als_nonneg(problem, start, watch)
     exact = CholeskyRows()
     return _alternate("als-chol", problem, start, watch, lambda _: exact)
+
+
+def als_nonneg(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
+    """Sweep with coordinate descent for nonnegative rows.
+
+    The automatic ridge is the even one that comes nearest to what factors of any sign have learned,
+    from whose sizes the work begins.
+    """
+    trial = Alternation(replace(problem, ridge=None), start)
+    for _ in range(_TRIAL_SWEEPS):
+        trial.sweep(gradients(problem, _STEPS))
+    assert isinstance(trial.ridge, LearnedRidge)
+    ridge = trial.ridge.even() if problem.ridge is None else problem.ridge
+    first = start or trial.factors
+    size = np.abs if start is None else lambda x: np.maximum(x, 0)
+    solver = NonnegativeRows()
+    return _alternate(
+        "als-chol",
+        replace(problem, ridge=ridge),
+        Factors(size(first.U), size(first.V)),
+        watch,
+        lambda _: solver,
+    )
 
 
 def _alternate(
@@ -67,8 +95,8 @@ def _alternate(
 
 def noisy(problem: Problem) -> bool:
     """Tell whether a ridge, biases or a loss say that the data are not exact."""
-    modelled = problem.row_bias or problem.col_bias or problem.loss != "squared"
-    return bool(problem.ridge) or modelled
+    modelled = problem.row_bias or problem.col_bias or problem.nonneg
+    return bool(problem.ridge) or modelled or problem.loss != "squared"
 
 
 def gradients(problem: Problem, steps: int) -> Solver:

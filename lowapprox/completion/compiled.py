@@ -27,6 +27,8 @@ class CompiledGradients:
         For each row.
     """
 
+    turns = True
+
     def __init__(self, steps: int) -> None:
         self.steps = steps
         self._scratch: dict[Any, list[tuple[Host, Host, Host]]] = {}

@@ -354,6 +354,8 @@ def _result(
     info: Mapping[str, Any],
 ) -> CompletionResult:
     """Bring the factors into the form of singular vectors, and undo the scaling."""
+    if problem.nonneg:
+        return _nonnegative_result(problem, factors, watch, scale, verdict, found, info)
     k = factors.rank - problem.row_bias - problem.col_bias
     first = int(problem.row_bias)
     inner = slice(first, first + k)
@@ -385,6 +387,38 @@ def _result(
         diagnostics=found,
         info=info,
         penalties=penalties,
+    )
+
+
+def _nonnegative_result(
+    problem: Problem,
+    factors: Factors,
+    watch: Watch,
+    scale: float,
+    verdict: _Verdict,
+    found: Diagnostics,
+    info: Mapping[str, Any],
+) -> CompletionResult:
+    """Scale the columns of the factors to unit norm, and sort them."""
+    norms = [np.linalg.norm(part.astype(np.float64), axis=0) for part in (factors.U, factors.V)]
+    order = np.argsort(-norms[0] * norms[1], kind="stable")
+    dtype = problem.observed.dtype
+    U, V = (
+        (part / np.where(norm > 0, norm, 1))[:, order].astype(dtype)
+        for part, norm in zip((factors.U, factors.V), norms, strict=True)
+    )
+    return CompletionResult(
+        U=U,
+        s=(norms[0] * norms[1] * scale)[order].astype(dtype),
+        V=V,
+        offset=0.0,
+        row_bias=None,
+        col_bias=None,
+        history=tuple(watch.history),
+        converged=verdict.converged,
+        reason=verdict.reason,
+        diagnostics=found,
+        info=info,
     )
 
 

@@ -10,8 +10,9 @@ from lowapprox._core.threads import run_blocks
 from lowapprox.completion.halfstep import Gauge, Half, HalfSums
 from lowapprox.completion.observations import Host
 
-__all__ = ["CholeskyRows"]
+__all__ = ["CholeskyRows", "NonnegativeRows"]
 
+_DESCENTS = 4  # through all coordinates
 _BLOCK = 1 << 20  # numbers of the outer products that are held at a time
 
 
@@ -21,6 +22,8 @@ class CholeskyRows:
     Where the entries of a row do not determine it and there is no ridge, the least one that leaves
     the factorization its digits decides.
     """
+
+    turns = True
 
     def empty(self, count: int, k: int, dtype: np.dtype[Any]) -> Host:
         """Return an array."""
@@ -38,7 +41,7 @@ class CholeskyRows:
         sums = np.zeros((max(bounds.size - 1, 0), 6))
 
         def work(i: int) -> None:
-            sums[i] = _solve_rows(half, bounds[i], bounds[i + 1], X, F, offset, gauge, ridge)
+            sums[i] = self._solve_rows(half, bounds[i], bounds[i + 1], X, F, offset, gauge, ridge)
 
         if blocks > 1:
             run_blocks(work, len(sums))
@@ -47,47 +50,68 @@ class CholeskyRows:
                 work(i)
         return HalfSums(*(float(s) for s in sums.sum(axis=0)))
 
+    def solved(self, G: Host, b: Host, old: Host) -> Host:
+        """Return the solutions for matrices G and right-hand sides b."""
+        del old
+        L = np.linalg.cholesky(G)
+        x: Host = np.linalg.solve(np.swapaxes(L, 1, 2), np.linalg.solve(L, b[:, :, None]))
+        return x[:, :, 0]
 
-def _solve_rows(
-    half: Half, first: int, last: int, X: Host, F: Host, offset: Host | None, gauge: Gauge,
-    ridge: float,
-) -> list[float]:  # fmt: skip
-    """Solve for some rows, and return the numbers of `HalfSums`."""
-    e, k = half.entries, X.shape[1]
-    cut = slice(e.indptr[first], e.indptr[last])
-    columns, counts = e.indices[cut], np.diff(e.indptr[first : last + 1])
-    y = e.values[cut].astype(np.float64)
-    y = y if offset is None else y - offset[columns]
-    near = F[columns].astype(np.float64)
-    w = np.ones(1) if e.weights is None else e.weights[cut].astype(np.float64)
-    known = np.flatnonzero(counts)  # `reduceat` knows no empty sums
-    starts = (e.indptr[first:last] - e.indptr[first])[known]
-    G, b = np.zeros((last - first, k, k)), np.zeros((last - first, k))
-    if known.size:
-        weighted = near * w[:, None]
-        G[known] = np.add.reduceat(weighted[:, :, None] * near[:, None, :], starts, axis=0)
-        b[known] = np.add.reduceat(weighted * y[:, None], starts, axis=0)
-    ridges = ridge + half.totals[first:last, None] * gauge.spread
-    diagonal = np.einsum("iaa->ia", G)
-    # 16 k roundings of the trace is what Cholesky needs to succeed.
-    trace = diagonal.sum(axis=1, keepdims=True)
-    least = 16 * np.finfo(float).eps * trace + np.finfo(float).tiny
-    old = X[first:last].astype(np.float64)
-    row = np.repeat(np.arange(last - first), counts)
-    before = y - np.einsum("tk,tk->t", near, old[row])
-    diagonal += np.maximum(ridges, least)
-    L = np.linalg.cholesky(G)
-    new = np.linalg.solve(np.swapaxes(L, 1, 2), np.linalg.solve(L, b[:, :, None]))[:, :, 0]
-    X[first:last] = new
-    new = X[first:last].astype(np.float64)
-    after = y - np.einsum("tk,tk->t", near, new[row])
-    loss, loss_after = (float(np.sum(w * gap * gap)) for gap in (before, after))
-    penalty, penalty_after = (float(np.sum(ridges * x * x)) for x in (old, new))
-    return [
-        loss,
-        penalty,
-        loss + penalty - loss_after - penalty_after,
-        penalty_after,
-        float(np.sum((new - old) ** 2 @ gauge.expected)),
-        float(np.sum(new * new @ gauge.expected)),
-    ]
+    def _solve_rows(
+        self, half: Half, first: int, last: int, X: Host, F: Host, offset: Host | None,
+        gauge: Gauge, ridge: float,
+    ) -> list[float]:  # fmt: skip
+        """Solve for some rows, and return the numbers of `HalfSums`."""
+        e, k = half.entries, X.shape[1]
+        cut = slice(e.indptr[first], e.indptr[last])
+        columns, counts = e.indices[cut], np.diff(e.indptr[first : last + 1])
+        y = e.values[cut].astype(np.float64)
+        y = y if offset is None else y - offset[columns]
+        near = F[columns].astype(np.float64)
+        w = np.ones(1) if e.weights is None else e.weights[cut].astype(np.float64)
+        known = np.flatnonzero(counts)  # `reduceat` knows no empty sums
+        starts = (e.indptr[first:last] - e.indptr[first])[known]
+        G, b = np.zeros((last - first, k, k)), np.zeros((last - first, k))
+        if known.size:
+            weighted = near * w[:, None]
+            G[known] = np.add.reduceat(weighted[:, :, None] * near[:, None, :], starts, axis=0)
+            b[known] = np.add.reduceat(weighted * y[:, None], starts, axis=0)
+        ridges = ridge + half.totals[first:last, None] * gauge.spread
+        diagonal = np.einsum("iaa->ia", G)
+        # 16 k roundings of the trace is what Cholesky needs to succeed.
+        trace = diagonal.sum(axis=1, keepdims=True)
+        least = 16 * np.finfo(float).eps * trace + np.finfo(float).tiny
+        old = X[first:last].astype(np.float64)
+        row = np.repeat(np.arange(last - first), counts)
+        before = y - np.einsum("tk,tk->t", near, old[row])
+        diagonal += np.maximum(ridges, least)
+        X[first:last] = self.solved(G, b, old)
+        new = X[first:last].astype(np.float64)
+        after = y - np.einsum("tk,tk->t", near, new[row])
+        loss, loss_after = (float(np.sum(w * gap * gap)) for gap in (before, after))
+        penalty, penalty_after = (float(np.sum(ridges * x * x)) for x in (old, new))
+        return [
+            loss,
+            penalty,
+            loss + penalty - loss_after - penalty_after,
+            penalty_after,
+            float(np.sum((new - old) ** 2 @ gauge.expected)),
+            float(np.sum(new * new @ gauge.expected)),
+        ]
+
+
+class NonnegativeRows(CholeskyRows):
+    """The same for nonnegative rows, by coordinate descent from the rows as they are."""
+
+    turns = False
+
+    def solved(self, G: Host, b: Host, old: Host) -> Host:
+        """Return better rows."""
+        x = old.copy()
+        slope = np.einsum("iac,ic->ia", G, x) - b
+        for _ in range(_DESCENTS):
+            for a in range(x.shape[1]):
+                step = np.maximum(x[:, a] - slope[:, a] / G[:, a, a], 0.0) - x[:, a]
+                x[:, a] += step
+                slope += step[:, None] * G[:, a]
+        return x

@@ -41,6 +41,14 @@ class Gauge:
     spread: Host
 
     @classmethod
+    def unturned(cls, mean: Host, spread: Host | None) -> Gauge:
+        """Return the coordinates as they are."""
+        one = np.eye(mean.shape[0])
+        return cls(
+            one, one, np.diag(mean), np.zeros(len(one)) if spread is None else np.diag(spread)
+        )
+
+    @classmethod
     def of(cls, mean: Host, covariance: Host | None, spread: Host | None) -> Gauge:
         """Return the coordinates for a Gram matrix to expect and a covariance of the rows of X.
 
@@ -112,7 +120,15 @@ class HalfSums:
 
 
 class Solver(Protocol):
-    """Improves all rows of X in place; F and X are in the coordinates of a gauge."""
+    """Improves all rows of X in place; F and X are in the coordinates of a gauge.
+
+    Attributes
+    ----------
+    turns : bool
+        Whether the coordinates may be other ones than those of the factors.
+    """
+
+    turns: bool
 
     def empty(self, count: int, k: int, dtype: np.dtype[Any]) -> Host:
         """Return an array for a factor, of the form that the solver needs."""
@@ -160,7 +176,10 @@ def half_step(
 ) -> tuple[Gauge, HalfSums]:
     """Write better rows X for fixed F to `out`."""
     mean = gram(F, half.popularity) / max(float(half.popularity.sum()), 1.0)
-    gauge = Gauge.of(mean, prior.covariance, prior.spread)
+    if solver.turns:
+        gauge = Gauge.of(mean, prior.covariance, prior.spread)
+    else:
+        gauge = Gauge.unturned(mean, prior.spread)
     k = F.shape[1]
     F_new, X_new = (solver.empty(part.shape[0], k, part.dtype) for part in (F, X))
     times(F, gauge.forward, F_new)
@@ -181,6 +200,8 @@ class Gradients:
     steps : int
         For each row.
     """
+
+    turns = True
 
     def __init__(self, steps: int) -> None:
         self.steps = steps

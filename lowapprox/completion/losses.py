@@ -27,11 +27,12 @@ def probability(x: Host) -> Host:
 
 def log_loss(x: Host, y: Host) -> Host:
     """Return minus the log-likelihood of observed zeros and ones, for log-odds x."""
-    return np.maximum(x, 0.0) - x * y + np.log1p(np.exp(-np.abs(x)))
+    loss: Host = np.maximum(x, 0.0) - x * y + np.log1p(np.exp(-np.abs(x)))
+    return loss
 
 
 def _curvature(x: Host) -> Host:
-    """Return ``tanh(x / 2) / (2 x)``, of the parabola that touches the logistic loss at x and -x."""
+    """Return ``tanh(x / 2) / (2 x)``: the parabola touches the logistic loss at x and -x."""
     half = np.maximum(np.abs(x), 1e-6) / 2.0
     curvature: Host = np.tanh(half) / (4.0 * half)
     return curvature
