@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -10,12 +11,13 @@ import numpy as np
 
 from lowapprox._core.errors import AccuracyWarning, InputError
 from lowapprox._core.results import Result
-from lowapprox.completion.observations import Observations
-from lowapprox.completion.sorting import KERNEL_ENTRIES, Compressed, Host
+from lowapprox.completion.observations import Observations, compressed
+from lowapprox.completion.sorting import KERNEL_ENTRIES, Compressed, Host, row_numbers
 
-__all__ = ["Diagnostics", "announce", "core", "diagnose"]
+__all__ = ["Diagnostics", "announce", "core", "diagnose", "parts"]
 
 _SAFE_OVERSAMPLING = 1.5
+_LISTED = 100  # components whose sizes are told
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -29,7 +31,8 @@ class Diagnostics(Result):
     count : int
         Observed entries.
     freedom : int
-        Degrees of freedom of the matrices of this rank, rows and columns without entries left out.
+        Degrees of freedom of the matrices of this rank: ``rank * (m + n - rank)``, for each
+        connected component apart, without the rows and columns that have no entries.
     oversampling : float
         `count` over `freedom`. Recovery is possible from somewhat above one on.
     empty_rows, empty_cols : int
@@ -117,15 +120,14 @@ def diagnose(observed: Observations, rank: int) -> Diagnostics:
     -----
     Costs one pass over the entries, and one more over those that lie outside the core.
     """
-    (m, n), counts = observed.shape, (observed.rows.counts, observed.columns.counts)
+    counts = (observed.rows.counts, observed.columns.counts)
     empty = [int((c == 0).sum()) for c in counts]
     few = [int(((c > 0) & (c < rank)).sum()) for c in counts]
     found, labels = _components(observed)
     cores = core(observed, rank) if any(few) else tuple(c > 0 for c in counts)
-    used = m - empty[0], n - empty[1]
-    k = min(rank, *used)
-    freedom = k * (sum(used) - k)
-    pairs = zip(*(np.bincount(x[x >= 0], minlength=found)[:100] for x in labels), strict=True)
+    sizes = np.stack([np.bincount(x[x >= 0], minlength=found) for x in labels])
+    k = np.minimum(sizes.min(axis=0), rank)
+    freedom = int(np.sum(k * (sizes.sum(axis=0) - k)))
     return Diagnostics(
         shape=observed.shape,
         rank=rank,
@@ -138,7 +140,7 @@ def diagnose(observed: Observations, rank: int) -> Diagnostics:
         few_cols=few[1],
         core_rows=int(cores[0].sum()),
         core_cols=int(cores[1].sum()),
-        component_sizes=tuple((int(a), int(b)) for a, b in pairs),
+        component_sizes=tuple((int(a), int(b)) for a, b in sizes[:, :_LISTED].T),
         components=found,
         row_component=labels[0],
         col_component=labels[1],
@@ -214,6 +216,24 @@ def core(observed: Observations, degree: int) -> tuple[Host, Host]:
         alive[side][new] = False
         going[side] = np.concatenate([going[side], new])
     return alive[0], alive[1]
+
+
+def parts(observed: Observations) -> Iterator[tuple[Observations, Host, Host]]:
+    """Yield each connected component, with the numbers of its rows and columns."""
+    count, labels = _components(observed)
+    if count == 1 and observed.rows.counts.all() and observed.columns.counts.all():
+        m, n = observed.shape
+        yield observed, np.arange(m), np.arange(n)
+        return
+    numbers, entries = row_numbers(observed.rows), observed.rows
+    for c in range(count):
+        rows, columns = (np.flatnonzero(x == c) for x in labels)
+        own = np.flatnonzero(labels[0][numbers] == c)
+        i = np.searchsorted(rows, numbers[own])
+        j = np.searchsorted(columns, entries.indices[own])
+        w = None if entries.weights is None else entries.weights[own]
+        shape = (rows.size, columns.size)
+        yield compressed(i, j, entries.values[own], w, shape), rows, columns
 
 
 def _neighbours(half: Compressed, rows: Host) -> Host:

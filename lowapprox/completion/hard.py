@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from lowapprox.completion.diagnosis import parts
 from lowapprox.completion.gauss_newton import gauss_newton
 from lowapprox.completion.increment import increment
 from lowapprox.completion.irls import irls, reweighted
@@ -76,8 +77,24 @@ def _shaken(factors: Factors, strength: float, rng: np.random.Generator) -> Fact
 def identified(entries: Entries, factors: Factors, rng: np.random.Generator) -> bool:
     """Tell whether no other matrix of the rank near by has the same values at the entries.
 
-    That is so when the entries see every tangent vector: random ones are found again from their
-    entries. One direction that is not seen is a share of about one over the root of the dimension.
+    Connected components are looked at one by one, since nothing is said of entries between them,
+    nor of rows and columns without entries.
+    """
+    for part, rows, columns in parts(entries.observed):
+        m, n = part.shape
+        if part.count == m * n:
+            continue
+        inside = Factors(factors.U[rows], factors.V[columns])
+        if min(m, n) <= factors.rank or not _all_seen(Entries(part), inside, rng):
+            return False
+    return True
+
+
+def _all_seen(entries: Entries, factors: Factors, rng: np.random.Generator) -> bool:
+    """Tell whether the entries see every tangent vector.
+
+    Random ones are then found again from their entries. One direction that is not seen is a share
+    of about one over the root of the dimension.
     """
     point = Point.of(factors)
     tangent = Tangent(entries, point.U, point.V)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lowapprox import AccuracyWarning, InputError
 from lowapprox.completion import diagnosis
-from lowapprox.completion.diagnosis import announce, core, diagnose
+from lowapprox.completion.diagnosis import announce, core, diagnose, parts
 from lowapprox.completion.reading import read
 from tests.strategies import seeds
 
@@ -78,9 +78,7 @@ def test_against_slow_ways(known: Array, rank: int) -> None:
         len(sizes) == 1 and known.any(axis=1).all() and known.any(axis=0).all()
     )
     assert found.count == known.sum()
-    m, n = (int(c.astype(bool).sum()) for c in counts)
-    k = min(rank, m, n)
-    assert found.freedom == k * (m + n - k)
+    assert found.freedom == sum(min(rank, m, n) * (m + n - min(rank, m, n)) for m, n in sizes)
     assert found.oversampling == pytest.approx(known.sum() / max(found.freedom, 1))
 
 
@@ -93,6 +91,22 @@ def test_transposition(known: Array) -> None:
     # Equal sizes may change places: compare who is together with whom.
     together = a.row_component[:, None] == a.row_component
     assert np.array_equal(together, b.col_component[:, None] == b.col_component)
+
+
+@given(patterns())
+def test_parts_hold_all_entries(known: Array) -> None:
+    A = np.where(known, np.arange(1.0, known.size + 1).reshape(known.shape), np.nan)
+    again, number = np.full(A.shape, np.nan), 0
+    for part, rows, columns in parts(read(A, weights=np.where(known, A, 1.0))):
+        assert part.count > 0
+        assert part.rows.counts.all()
+        assert part.columns.counts.all()
+        assert np.array_equal(part.rows.values, part.rows.weights)
+        i = np.repeat(np.arange(rows.size), part.rows.counts)
+        again[rows[i], columns[part.rows.indices]] = part.rows.values
+        number += 1
+    assert np.array_equal(again, A, equal_nan=True)
+    assert number == diagnose(read(A), 1).components
 
 
 def many_parts() -> tuple[Any, Array, Array]:

@@ -124,3 +124,19 @@ def test_parts_are_fitted_as_if_they_were_alone() -> None:
     assert gap(X[40:, 30:], second.U @ second.V.T) <= 1e-6
     assert np.isnan(X[:40, 30:]).all()
     assert np.isnan(X[40:, :30]).all()
+
+
+@pytest.mark.filterwarnings("ignore:the entries fall into 2 parts")
+def test_what_is_empty_or_apart_does_not_keep_from_convergence() -> None:
+    """So few entries that the fit is checked for others that are as good."""
+    first, second = low_rank(40, 30, 2, 2.5, seed=1), low_rank(30, 30, 2, 2.5, seed=2)
+    blocks = [[sparse(first.observed), None], [None, sparse(second.observed)]]
+    A = sp.block_array(blocks, format="coo")
+    A.resize(72, 63)
+    fit = complete(A, 2, rng=0)
+    assert fit.converged
+    X = fit.to_dense()
+    assert gap(X[:40, :30], first.U @ first.V.T) <= 1e-6
+    assert gap(X[40:70, 30:60], second.U @ second.V.T) <= 1e-6
+    assert np.isnan(X[70:]).all()
+    assert np.isnan(X[:, 60:]).all()
