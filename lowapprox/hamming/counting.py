@@ -12,7 +12,7 @@ from lowapprox.hamming.alphabet import Pattern
 from lowapprox.hamming.bits import BitsCounter
 from lowapprox.hamming.text import CodedText
 
-__all__ = ["Counter", "block_shifts", "blocks", "count", "count_into", "count_range", "even_blocks"]
+__all__ = ["Counter", "block_shifts", "blocks", "count", "count_into", "count_range"]
 
 R = TypeVar("R")
 
@@ -39,15 +39,6 @@ def block_shifts(span: int, smallest: int = _SMALLEST_BLOCK) -> int:
     """Return the number of shifts of a block: its codes stay in cache, the overlap stays small."""
     # Of smaller ones, the threads spend as much time on handing over the interpreter's lock.
     return max(smallest, 1 << (4 * span - 1).bit_length() if span else 0)
-
-
-def even_blocks(shifts: int, span: int, smallest: int = _SMALLEST_BLOCK) -> int:
-    """Return the size of blocks that are, if there are many, even in number.
-
-    So two threads get as much.
-    """
-    count = -(-shifts // block_shifts(span, smallest))
-    return max(-(-shifts // max(count + (count > 1 and count % 2), 1)), 1)
 
 
 def count(codes: Array, counters: Sequence[Counter], out: Array) -> None:
@@ -113,9 +104,13 @@ def blocks(
     smallest: int = _SMALLEST_BLOCK,
     compiled: bool = True,
 ) -> list[R]:
-    """Return ``work(start, stop)`` of all blocks of shifts, in order; in parallel if compiled."""
-    size = even_blocks(shifts, span, smallest)
-    starts = range(0, shifts, size)
+    """Return ``work(start, stop)`` of all blocks of shifts, in order; in parallel if compiled.
+
+    The blocks are of one size and, if there are many, even in number: two threads get as much.
+    """
+    count = -(-shifts // block_shifts(span, smallest))
+    size = -(-shifts // max(count + (count > 1 and count % 2), 1))
+    starts = range(0, shifts, max(size, 1))
     if not compiled:
         return [work(start, min(start + size, shifts)) for start in starts]
     from lowapprox._core.threads import run_blocks

@@ -13,10 +13,22 @@ from typing import Any
 import numpy as np
 
 from lowapprox._core.jit import kernel
-from lowapprox._core.simd import vand, vcount, veq, vfill, vfunnel, vload, vor, vstore, vxor
+from lowapprox._core.simd import (
+    vand,
+    vcount,
+    veq,
+    vfill,
+    vfunnel,
+    vload,
+    vor,
+    vshr,
+    vstore,
+    vsub,
+    vxor,
+)
 from lowapprox.hamming.kernels_bits import COLUMN, full_add, mark
 
-__all__ = ["COLUMN", "GROUP", "sieve", "true_places"]
+__all__ = ["COLUMN", "GROUP", "places_below", "sieve"]
 
 GROUP = 16  # positions between two looks
 
@@ -147,14 +159,25 @@ def _write_bits(bits: Any, base: int, found: Any, count: int) -> int:
 
 
 @kernel()
-def true_places(mask: Any, found: Any) -> None:
-    """Write the places of the ones among bytes that are zero or one."""
-    whole = mask.size // 64
-    one = vfill(np.uint8(1), _CODES)
+def places_below(distances: Any, start: int, bound: Any, lanes: Any, found: Any) -> tuple[int, int]:
+    """Write where distances are below a bound; return how many, and how far they were looked at.
+
+    It begins at `start`, a multiple of the lanes, and stops where there is no more room. Distances
+    and bound are signed and not negative, so the highest bit of their difference tells.
+    """
+    w, sign = len(lanes), 8 * distances.itemsize - 1
+    whole = distances.size - distances.size % w
+    bounds, ones = vfill(bound, lanes), vfill(distances.dtype.type(1), lanes)
     count = 0
-    for w in range(whole):
-        count = _write_bits(veq(vload(mask, 64 * w, _CODES), one), 64 * w, found, count)
-    for i in range(64 * whole, mask.size):
-        if mask[i]:
+    for i in range(start, whole, w):
+        if count + w > found.size:
+            return count, i
+        below = veq(vshr(vsub(vload(distances, i, lanes), bounds), sign), ones)
+        count = _write_bits(below, i, found, count)
+    if count + w > found.size:
+        return count, whole
+    for i in range(whole, distances.size):
+        if distances[i] < bound:
             found[count] = i
             count += 1
+    return count, distances.size

@@ -58,4 +58,4 @@ class Verifier:
 
 def verify_time(letters: Any) -> Any:
     """Return the nanoseconds to look at a shift, of which so many letters are compared."""
-    return 20.0 + 0.03 * letters
+    return 45.0 + 0.02 * letters

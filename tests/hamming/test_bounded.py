@@ -68,12 +68,12 @@ def test_within(case: tuple[np.ndarray, np.ndarray], k: int, mode: str) -> None:
         check(*case, k, mode=mode)
         patch.setattr(plan, "_TINY", 0)
         check(*case, k, mode=mode)
-        # A sieve, whatever it costs; then pieces where it leaves too many, in small blocks.
+        # A sieve, whatever it costs; or none.
         patch.setattr(bounded, "sieve_time", lambda kinds, sizes, problem: 1e-9 * sizes)
         patch.setattr(bounded, "predicted_time", lambda problem, size: 1e9)
         check(*case, k, mode=mode)
-        patch.setattr(bounded, "predicted_time", lambda problem, size: 1e-6)
-        patch.setattr(bounded, "verify_time", lambda letters: 1e-9)
+        patch.setattr(bounded, "predicted_time", lambda problem, size: 1e-12)
+        patch.setattr(bounded, "_FOUND", 64)
         check(*case, k, mode=mode)
 
 
@@ -91,7 +91,7 @@ def test_pieces(data: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "_TINY", 0)
         patch.setattr(bounded, "_BLOCK", data.draw(st.integers(100, 20_000)))
-        patch.setattr(bounded, "block_shifts", lambda span: piece)
+        patch.setattr(bounded, "_longest", lambda problem: piece)
         patch.setattr(sieve, "_SPARE", data.draw(st.integers(0, 20)))
         check(text, pattern, data.draw(st.integers(0, m // 4)))
 
