@@ -6,6 +6,7 @@ import numbers
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,8 @@ class Letters:
     def are_bytes(self) -> bool:
         """Whether `raw` returns a view of bytes, without a copy."""
         source = self.source
+        if isinstance(source, str):
+            return source.isascii() and _utf8() is not None
         return isinstance(source, np.ndarray) and source.itemsize == source.strides[0] == 1
 
     def raw(self, start: int, stop: int) -> Array:
@@ -52,6 +55,8 @@ class Letters:
 
         Code points are uint8 where the whole text is ASCII, else uint32; booleans are uint8.
         """
+        if isinstance(self.source, str) and self.are_bytes:
+            return np.asarray(_String(self.source))[start:stop]
         piece = self.source[start:stop]
         if isinstance(piece, str):
             if self.source.isascii():
@@ -168,6 +173,36 @@ def _as_array_letters(array: Array, name: str) -> Letters:
         f"`{name}` must hold integers, booleans, floats, characters or hashable objects, "
         f"got dtype {array.dtype}"
     )
+
+
+class _String:
+    """The memory of an ASCII string as an array, which keeps the string alive."""
+
+    __slots__ = ("__array_interface__", "_text")
+
+    def __init__(self, text: str) -> None:
+        address = _utf8()(text)
+        self.__array_interface__ = {
+            "version": 3,
+            "typestr": "|u1",
+            "shape": (len(text),),
+            "data": (address, True),
+        }
+        self._text = text
+
+
+@lru_cache(maxsize=1)
+def _utf8() -> Any:
+    """Return what tells the address of a string in UTF-8; None where there is no such thing.
+
+    In CPython, which keeps ASCII strings in that form, nothing is copied.
+    """
+    if sys.implementation.name != "cpython":
+        return None
+    import ctypes
+
+    kind = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)
+    return kind(("PyUnicode_AsUTF8", ctypes.pythonapi))
 
 
 def _characters(piece: Array) -> Array:
