@@ -93,7 +93,7 @@ def test_pieces(data: Any) -> None:
         patch.setattr(bounded, "_BLOCK", data.draw(st.integers(100, 20_000)))
         patch.setattr(bounded, "_longest", lambda problem: piece)
         patch.setattr(sieve, "_SPARE", data.draw(st.integers(0, 20)))
-        check(text, pattern, data.draw(st.integers(0, m // 4)))
+        check(text, pattern, data.draw(st.integers(0, m // 4)), mode=data.draw(MODES))
 
 
 def test_methods(gen: np.random.Generator) -> None:
