@@ -65,7 +65,8 @@ class _Part:
         words = (block + reach + 3 * COLUMN) // COLUMN * 8 + 8 | 8  # an odd number of cache lines
         # Runs of positions with the same last three bits, cut where they are long.
         group = np.arange(part.size) // _CHUNK * 8 + (places & 7)
-        order = np.argsort(group, kind="stable")
+        few = group.astype(np.min_scalar_type(int(group[-1]) | 7))  # quickly sorted
+        order = np.argsort(few, kind="stable")
         group = group[order]
         new = np.diff(group, prepend=-1) != 0
         begins = np.flatnonzero(new)
