@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from lowapprox._core.results import run_info
 from lowapprox._core.rng import as_generator
 from lowapprox._core.threads import blas_threads
 from lowapprox._core.typing import Array, MatrixInput
+from lowapprox._core.views import scaled
 from lowapprox.completion._request import Request, check_model, checked_request
 from lowapprox.completion.als import noisy, random_start
 from lowapprox.completion.auto import searches
@@ -26,7 +27,7 @@ from lowapprox.completion.folding import Penalty
 from lowapprox.completion.holdout import hold_out
 from lowapprox.completion.losses import LOSSES, probability
 from lowapprox.completion.observations import Compressed, Host, Observations
-from lowapprox.completion.problem import Factors, HeldOut, Method, Problem, Watch
+from lowapprox.completion.problem import Factors, HeldOut, Method, Problem, Record, Watch
 from lowapprox.completion.rank import chosen_rank
 from lowapprox.completion.reading import read
 from lowapprox.completion.result import CompletionResult
@@ -54,6 +55,7 @@ METHODS: Mapping[str, str] = {
 
 _SAFE_OVERSAMPLING = 3.0  # from which on an exact fit is taken for the truth without a check
 _SHARE, _MOST_HELD = 0.01, 100_000  # what is held out for a check
+_PART = 1 << 16  # numbers
 _PATIENCE = 3  # steps without an improvement at the entries held out
 _CONTRADICTION = 10.0  # error at the entries held out over the residual
 _ROUNDING = 1e-6  # error at the entries held out that needs no explanation
@@ -381,7 +383,7 @@ def _result(
         offset=offset,
         row_bias=factors.U[:, 0] * dtype.type(bias) if problem.row_bias else None,
         col_bias=factors.V[:, -1] * dtype.type(bias) if problem.col_bias else None,
-        history=tuple(watch.history),
+        history=_history(watch, scale),
         converged=verdict.converged,
         reason=verdict.reason,
         diagnostics=found,
@@ -414,7 +416,7 @@ def _nonnegative_result(
         offset=0.0,
         row_bias=None,
         col_bias=None,
-        history=tuple(watch.history),
+        history=_history(watch, scale),
         converged=verdict.converged,
         reason=verdict.reason,
         diagnostics=found,
@@ -444,20 +446,44 @@ def _penalty(problem: Problem, factors: Factors, side: int, change: Host) -> Pen
     return penalty.into(whole)
 
 
+def _history(watch: Watch, scale: float) -> tuple[Record, ...]:
+    """Return the steps with errors in the units of the data."""
+    return tuple(replace(step, held_out=scale * step.held_out) for step in watch.history)
+
+
 def _normalized(observed: Observations, *, center: bool) -> tuple[float, float, Observations]:
     """Return the mean, the scale and what is left of the values."""
     rows, columns = observed.rows, observed.columns
     if not observed.count:
         return 0.0, 1.0, observed
-    mean = float(np.average(rows.values.astype(float), weights=rows.weights)) if center else 0.0
-    gap = rows.values.astype(float) - mean
-    peak = int(np.frexp(np.abs(gap).max())[1])
-    size = float(np.sqrt(np.mean(np.ldexp(gap, -peak) ** 2)))
+    mean = _mean(rows) if center else 0.0
+    dtype = observed.dtype
+    shifted = rows.values - dtype.type(mean) if mean else rows.values
+    peak = int(np.frexp(max(shifted.max(), -shifted.min()))[1])
+    scaled_down = (scaled(part.astype(np.float64), -peak) for part in _parts(shifted))
+    size = float(np.sqrt(sum(float(part @ part) for part in scaled_down) / observed.count))
     # A power of four: to multiply by it is exact, and so is its root.
     power = 2 * round((float(np.log2(size)) + peak) / 2) if size else 0
 
     def changed(side: Compressed) -> Compressed:
-        shifted = side.values - side.values.dtype.type(mean)
-        return replace(side, values=np.ldexp(shifted, -power))
+        values = shifted
+        if side is columns:
+            values = side.values - dtype.type(mean) if mean else side.values
+        return replace(side, values=np.ldexp(values, -power) if power else values)
 
-    return mean, 2.0**power, Observations(observed.shape, changed(rows), changed(columns))
+    if mean or power:
+        observed = Observations(observed.shape, changed(rows), changed(columns))
+    return mean, 2.0**power, observed
+
+
+def _mean(rows: Compressed) -> float:
+    if rows.weights is None:
+        return float(np.mean(rows.values, dtype=np.float64))
+    parts = zip(_parts(rows.values), _parts(rows.weights), strict=True)
+    total = sum(float(w.astype(np.float64) @ v.astype(np.float64)) for v, w in parts)
+    return total / float(np.sum(rows.weights, dtype=np.float64))
+
+
+def _parts(x: Host) -> Iterator[Host]:
+    """Cut a long vector into parts that stay in the cache when they are converted."""
+    return (x[i : i + _PART] for i in range(0, x.size, _PART))
