@@ -49,7 +49,7 @@ def small(system: System, b_norm: float, target: float) -> Outcome | None:
             h = (g / D) @ V
             square = r @ r
             q = 1.0 / (b_norm**2 / d + y @ y)
-            error = np.sqrt(q * (h * (h / (w + q * square))).sum() / d)
+            error = np.sqrt(q * (h @ (h / (w + q * square))) / d)
             if error <= target:
                 break
     if not error <= target:
