@@ -25,7 +25,7 @@ from lowapprox.completion.auto import searches
 from lowapprox.completion.diagnosis import Diagnostics, announce, diagnose
 from lowapprox.completion.folding import Penalty
 from lowapprox.completion.holdout import hold_out
-from lowapprox.completion.losses import LOSSES, probability
+from lowapprox.completion.losses import LOSSES, huber_threshold, probability
 from lowapprox.completion.observations import Compressed, Host, Observations
 from lowapprox.completion.problem import Factors, HeldOut, Method, Problem, Record, Watch
 from lowapprox.completion.rank import chosen_rank
@@ -389,6 +389,8 @@ def _result(
         diagnostics=found,
         info=info,
         penalties=penalties,
+        loss=problem.loss,
+        threshold=_threshold(problem, factors, scale),
     )
 
 
@@ -409,6 +411,10 @@ def _nonnegative_result(
         (part / np.where(norm > 0, norm, 1))[:, order].astype(dtype)
         for part, norm in zip((factors.U, factors.V), norms, strict=True)
     )
+    penalties = (
+        _penalty(problem, factors, 0, np.diag(norms[1])[order]),
+        _penalty(problem, factors, 1, np.diag(norms[0])[order]),
+    )
     return CompletionResult(
         U=U,
         s=(norms[0] * norms[1] * scale)[order].astype(dtype),
@@ -421,7 +427,16 @@ def _nonnegative_result(
         reason=verdict.reason,
         diagnostics=found,
         info=info,
+        penalties=penalties,
+        nonneg=True,
     )
+
+
+def _threshold(problem: Problem, factors: Factors, scale: float) -> float:
+    """Return the residual from which on entries count less, in the units of the data."""
+    if problem.loss != "huber":
+        return np.inf
+    return scale * huber_threshold(factors.residual(problem.observed))
 
 
 def _penalty(problem: Problem, factors: Factors, side: int, change: Host) -> Penalty | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lowapprox.completion.sorting import Compressed, Host
+from lowapprox.completion.sorting import Compressed, Host, row_numbers
 
-__all__ = ["Penalty", "solve_rows"]
+__all__ = ["Penalty", "fold", "solve_rows"]
 
+_BOUNDS, _STILL = 500, 1e-11  # steps for other losses, and relative change that ends them
 _ROWS = 512  # whose Gram matrices are factored together
 _SAFE_PIVOT = 1e-2  # of a Gram matrix with ones on its diagonal: four digits are lost
 
@@ -50,8 +51,69 @@ class Penalty:
         return R
 
 
-def solve_rows(rows: Compressed, targets: Host, design: Host, penalty: Penalty) -> Host:
-    """Return the z that minimize ``sum w (y - d . z)^2`` plus the penalty, for every row.
+def fold(
+    rows: Compressed,
+    design: Host,
+    means: Host,
+    penalty: Penalty,
+    *,
+    loss: str = "squared",
+    threshold: float = np.inf,
+    nonneg: bool = False,
+) -> Host:
+    """Return the coefficients z of rows whose entries are ``means + d . z``.
+
+    Parameters
+    ----------
+    rows : Compressed
+        Its columns are the rows d of the design.
+    design : numpy.ndarray of float64, shape (n, p)
+    means : numpy.ndarray of float64, shape (count,)
+        One for each entry.
+    loss, threshold
+        Of the fit: "huber" has a threshold.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (m, p)
+
+    Notes
+    -----
+    Losses other than squares are bounded by squares again and again, for rows that still change.
+    """
+    values, number = rows.values.astype(np.float64), row_numbers(rows)
+    weights = np.ones(values.size) if rows.weights is None else rows.weights.astype(np.float64)
+    used = np.flatnonzero(rows.counts)
+    z = np.zeros((rows.counts.size, design.shape[1]))
+    if loss != "logit":
+        z = solve_rows(rows, values - means, design, penalty, used, nonneg=nonneg)
+    if loss == "squared":
+        return z
+    from lowapprox.completion.losses import bound
+
+    for _ in range(_BOUNDS):
+        x = means + np.einsum("tp,tp->t", design[rows.indices], z[number])
+        targets, shares = bound(loss, x, values, threshold)
+        bounding = replace(rows, weights=weights * shares)
+        new = solve_rows(bounding, targets - means, design, penalty, used, nonneg=nonneg)[used]
+        change = np.abs(new - z[used]).max(axis=1, initial=0.0)
+        z[used] = new
+        used = used[change > _STILL * np.abs(new).max(axis=1, initial=0.0)]
+        if not used.size:
+            break
+    return z
+
+
+def solve_rows(
+    rows: Compressed,
+    targets: Host,
+    design: Host,
+    penalty: Penalty,
+    which: Host,
+    *,
+    nonneg: bool = False,
+) -> Host:
+    """Return the z that minimize ``sum w (y - d . z)^2`` plus the penalty, for some of the rows.
 
     Parameters
     ----------
@@ -60,28 +122,44 @@ def solve_rows(rows: Compressed, targets: Host, design: Host, penalty: Penalty) 
     targets : numpy.ndarray of float64, shape (count,)
         The y, one for each entry.
     design : numpy.ndarray of float64, shape (n, p)
+    which : numpy.ndarray of int
+        The rows to solve for; they have entries.
 
     Returns
     -------
     numpy.ndarray of float64, shape (m, p)
-        Where they are not unique the shortest; zero for rows without entries.
+        Where they are not unique the shortest; zero for the other rows.
     """
-    m, p = rows.indptr.size - 1, design.shape[1]
-    out = np.zeros((m, p))
-    used = np.flatnonzero(rows.counts)
-    for start in range(0, used.size, _ROWS):
-        block = used[start : start + _ROWS]
+    out = np.zeros((rows.counts.size, design.shape[1]))
+    if not design.shape[1]:
+        return out
+    for start in range(0, which.size, _ROWS):
+        block = which[start : start + _ROWS]
         systems = [_system(rows, i, targets, design) for i in block]
-        grams = np.stack([(D.T * w) @ D for D, _, w in systems])
-        grams += penalty.matrix
-        grams += np.array([w.sum() for _, _, w in systems])[:, None, None] * penalty.per_entry
-        sides = np.stack([D.T @ (w * y) for D, y, w in systems])
-        out[block], safe = _by_cholesky(grams, sides)
+        safe = np.zeros(block.size, np.bool_)
+        if not nonneg:
+            grams = np.stack([(D.T * w) @ D for D, _, w in systems])
+            grams += penalty.matrix
+            totals = np.array([w.sum() for _, _, w in systems])
+            grams += totals[:, None, None] * penalty.per_entry
+            sides = np.stack([D.T @ (w * y) for D, y, w in systems])
+            out[block], safe = _by_cholesky(grams, sides)
         for b in np.flatnonzero(~safe):
             D, y, w = systems[b]
             A = np.vstack([np.sqrt(w)[:, None] * D, penalty.root(float(w.sum()))])
-            out[block[b]] = np.linalg.lstsq(A, np.append(np.sqrt(w) * y, np.zeros(p)))[0]
+            out[block[b]] = _least_squares(
+                A, np.append(np.sqrt(w) * y, np.zeros(A.shape[1])), nonneg=nonneg
+            )
     return out
+
+
+def _least_squares(A: Host, b: Host, *, nonneg: bool) -> Host:
+    if nonneg:
+        from scipy.optimize import nnls
+
+        x: Host = nnls(A, b)[0]
+        return x
+    return np.linalg.lstsq(A, b)[0]
 
 
 def _system(rows: Compressed, i: int, targets: Host, design: Host) -> tuple[Host, Host, Host]:
@@ -96,9 +174,10 @@ def _by_cholesky(grams: Host, sides: Host) -> tuple[Host, Host]:
     diagonal = np.einsum("bii->bi", grams)
     scale = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
     scaled = grams * scale[:, :, None] * scale[:, None, :]
+    x, safe = np.zeros_like(sides), np.zeros(len(sides), np.bool_)
     try:
-        pivots = np.einsum("bii->bi", np.linalg.cholesky(scaled))
+        safe[:] = (np.einsum("bii->bi", np.linalg.cholesky(scaled)) > _SAFE_PIVOT).all(axis=1)
     except np.linalg.LinAlgError:  # one is enough
-        return np.zeros_like(sides), np.zeros(len(sides), np.bool_)
-    x = np.linalg.solve(scaled, (sides * scale)[:, :, None])[:, :, 0] * scale
-    return x, (pivots > _SAFE_PIVOT).all(axis=1)
+        return x, safe
+    x[safe] = np.linalg.solve(scaled[safe], (sides * scale)[safe, :, None])[:, :, 0] * scale[safe]
+    return x, safe

@@ -9,7 +9,16 @@ import numpy as np
 from lowapprox.completion.observations import Host, Observations
 from lowapprox.completion.problem import Factors, Problem
 
-__all__ = ["LOGIT_VARIANCE", "LOSSES", "Majorant", "flat_targets", "log_loss", "probability"]
+__all__ = [
+    "LOGIT_VARIANCE",
+    "LOSSES",
+    "Majorant",
+    "bound",
+    "flat_targets",
+    "huber_threshold",
+    "log_loss",
+    "probability",
+]
 
 LOSSES = ("squared", "huber", "logit")
 LOGIT_VARIANCE = 1.0  # half the weighted squares bound the logistic loss
@@ -46,6 +55,22 @@ def flat_targets(observed: Observations) -> Observations:
     return Observations(observed.shape, rows, columns)
 
 
+def bound(loss: str, x: Host, y: Host, threshold: float) -> tuple[Host, Host]:
+    """Return targets and weights of squares that bound a loss, and touch it for predictions x."""
+    if loss == "logit":
+        share = _curvature(x)
+        return (y - 0.5) / share, share
+    size = np.abs(y - x)
+    return y, np.minimum(1.0, threshold / np.maximum(size, threshold))
+
+
+def huber_threshold(gap: Host) -> float:
+    """Return the residual from which on entries count less, by the median of all residuals."""
+    threshold = _TUNING * _NORMAL * float(np.median(np.abs(gap))) if gap.size else 0.0
+    # More than half of all entries may be fitted exactly.
+    return threshold if threshold else float(np.finfo(float).eps)
+
+
 class Majorant:
     """The observations of a least-squares problem that bounds a loss at the present factors.
 
@@ -70,16 +95,10 @@ class Majorant:
         gap = factors.residual(observed).astype(np.float64)
         weights = np.ones(gap.size) if rows.weights is None else rows.weights.astype(np.float64)
         y = rows.values.astype(np.float64)
+        targets, share = bound(self.loss, y - gap, y, huber_threshold(gap))
         if self.loss == "logit":
-            x = y - gap
-            loss = np.average(log_loss(x, y), weights=weights) / np.log(2.0)
-            share = _curvature(x)
-            return self._with((y - 0.5) / share, weights * share), float(np.sqrt(loss))
-        size = np.abs(gap)
-        bound = _TUNING * _NORMAL * float(np.median(size))
-        if bound == 0.0:  # more than half of all entries are fitted exactly
-            bound = np.finfo(float).eps
-        share = np.minimum(1.0, bound / np.maximum(size, bound))
+            loss = np.average(log_loss(y - gap, y), weights=weights) / np.log(2.0)
+            return self._with(targets, weights * share), float(np.sqrt(loss))
         loss = np.sum(weights * gap**2 * share * (2.0 - share)) / observed.norm**2
         return self._with(None, weights * share), float(np.sqrt(loss))
 

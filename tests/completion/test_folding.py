@@ -53,6 +53,41 @@ def test_rows_of_the_fit_are_folded_in_as_they_are(options: dict[str, Any], fact
     np.testing.assert_allclose(part.to_dense(), X[5:9], atol=1e-6 * np.abs(X).max())
 
 
+def test_rows_with_other_losses() -> None:
+    known = low_rank(80, 60, 2, 6.0, noise=0.1).observed
+    gen = np.random.default_rng(0)
+    rows = known.rows
+    outliers = np.where(gen.random(rows.values.size) < 0.1, 8.0, 0.0)
+    huber = sp.csr_array((rows.values + outliers, rows.indices, rows.indptr), shape=known.shape)
+    odds = 1.0 / (1.0 + np.exp(-3.0 * rows.values))
+    votes = (gen.random(odds.size) < odds).astype(float)
+    logit = sp.csr_array((votes, rows.indices, rows.indptr), shape=known.shape)
+    for A, options in (
+        (huber, {"loss": "huber", "reg": 0.5, "row_bias": True}),
+        (1e6 * huber, {"loss": "huber", "reg": 5e5}),
+        (logit, {"loss": "logit", "reg": 2.0, "col_bias": True}),
+    ):
+        fit = complete(A, 2, rng=0, tol=1e-9, **options)
+        assert fit.converged
+        assert (fit.threshold < np.inf) == (options["loss"] == "huber")
+        X = fit.to_dense()
+        assert gap(fit.fold_in_rows(A).to_dense(), X) <= 1e-5
+        assert gap(fit.fold_in_cols(A).to_dense(), X) <= 1e-5
+
+
+def test_nonnegative_rows() -> None:
+    gen = np.random.default_rng(0)
+    X = gen.gamma(0.5, size=(60, 2)) @ gen.gamma(0.5, size=(2, 40))
+    A = np.where(gen.random(X.shape) < 0.5, X + 0.05 * gen.standard_normal(X.shape), np.nan)
+    fit = complete(A, 2, nonneg=True, reg=0.1, rng=0, tol=1e-10)
+    new, beside = fit.fold_in_rows(A), fit.fold_in_cols(A)
+    assert (new.U >= 0).all()
+    assert (beside.V >= 0).all()
+    assert fit.nonneg
+    assert gap(new.to_dense(), fit.to_dense()) <= 1e-5
+    assert gap(beside.to_dense(), fit.to_dense()) <= 1e-5
+
+
 @pytest.mark.parametrize("method", ["als-cg", "als-chol"])
 def test_with_the_learned_ridge(method: str) -> None:
     exact = low_rank(80, 60, 3, 5.0)

@@ -202,7 +202,7 @@ def test_rows_are_ridge_regressions(seed: int, weighted: bool, free: bool) -> No
     B, C = gen.standard_normal((2, p, p))
     penalty = Penalty.none(p) if free else Penalty(B @ B.T + 0.1 * np.eye(p), 0.1 * C @ C.T)
     rows = read(A, weights=W if weighted else None).rows
-    found = solve_rows(rows, rows.values, D, penalty)
+    found = solve_rows(rows, rows.values, D, penalty, np.flatnonzero(rows.counts))
     wanted = ridge_regression(A, W if weighted else np.ones(A.shape), D, penalty)
     np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6 * np.abs(wanted).max())
 
@@ -213,7 +213,7 @@ def test_least_norm_where_entries_are_few() -> None:
     A = np.full((2, 30), np.nan)
     A[0, [3, 7]], A[1] = [1.0, 2.0], D @ np.arange(5.0)
     rows = read(A).rows
-    found = solve_rows(rows, rows.values, D, Penalty.none(5))
+    found = solve_rows(rows, rows.values, D, Penalty.none(5), np.arange(2))
     np.testing.assert_allclose(found[0], np.linalg.pinv(D[[3, 7]]) @ [1.0, 2.0], atol=1e-12)
     np.testing.assert_allclose(found[1], np.arange(5.0), atol=1e-12)
 
