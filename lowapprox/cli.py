@@ -73,6 +73,21 @@ def _parser() -> argparse.ArgumentParser:
     lstsq.add_argument("--out", type=Path, help="where x goes (default: FILE.lstsq.npz)")
     lstsq.set_defaults(run=_lstsq)
 
+    complete = commands.add_parser("complete", help="fill in a matrix with missing entries")
+    complete.add_argument(
+        "file",
+        type=Path,
+        help="dense with NaN in .npy, scipy.sparse .npz whose stored entries are known, "
+        "or text with user, item, rating on each line",
+    )
+    complete.add_argument("--rank", type=int, help="by default found from entries held out")
+    complete.add_argument("--center", action="store_true", help="subtract the mean")
+    complete.add_argument("--biases", action="store_true", help="one for each row and column")
+    complete.add_argument("--holdout", type=float, help="share of the entries to judge by")
+    complete.add_argument("--seed", type=int, default=None, help="seed of the random numbers")
+    complete.add_argument("--out", type=Path, help="the model (default: FILE.completion.npz)")
+    complete.set_defaults(run=_complete)
+
     match = commands.add_parser("match", help="places of a text where a pattern nearly fits")
     match.add_argument("file", type=Path, help="UTF-8 text; line ends are letters, too")
     match.add_argument("pattern")
@@ -140,6 +155,34 @@ def _lstsq(args: argparse.Namespace) -> int:
     bound = {} if result.entry_bound is None else {"entry_bound": result.entry_bound}
     np.savez(out, x=result.x, backward_error=result.backward_error, **bound)
     print(result)
+    print(out)
+    return 0
+
+
+def _complete(args: argparse.Namespace) -> int:
+    from lowapprox.completion import complete, read_ratings
+
+    entries, shape = args.file, None
+    if args.file.suffix in {".npy", ".npz"}:
+        entries = _read_matrix(args.file)
+    else:
+        ratings = read_ratings(args.file)
+        entries, shape = ratings.triples, ratings.shape
+    result = complete(
+        entries,
+        args.rank,
+        shape=shape,
+        center=args.center,
+        row_bias=args.biases,
+        col_bias=args.biases,
+        validation=args.holdout,
+        rng=args.seed,
+    )
+    out = args.out or args.file.with_suffix(".completion.npz")
+    result.save(out)
+    print(result)
+    if args.holdout:
+        print(f"error at entries held out: {min(r.held_out for r in result.history):.4g}")
     print(out)
     return 0
 

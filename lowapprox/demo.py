@@ -13,14 +13,20 @@ from lowapprox._core.errors import MissingDependencyError
 __all__ = ["FAMILIES", "rows", "save_pictures", "write_table"]
 
 # Each module has ROWS: functions of `quick` that return a DemoRow. A new family adds a line.
-FAMILIES = ("lowapprox.hamming.demo", "lowapprox.regression.demo", "lowapprox.svd.demo")
+FAMILIES = (
+    "lowapprox.completion.demo",
+    "lowapprox.hamming.demo",
+    "lowapprox.regression.demo",
+    "lowapprox.svd.demo",
+)
 
 _HEADER = ("example", "data", "shape", "method", "time", "exact", "true error", "stated error")
 _FOOTER = """\
-Times are medians after a first call; `exact` is what the call replaces: the full factorization; one
-NumPy pass over the text for each letter of the pattern; for hamming-approximate, our own exact
-distances. Errors are relative (Frobenius norm; trace for rp-cholesky; largest coefficient for
-lstsq-surface; over the length of the pattern for hamming rows). The true error was computed from
+Times are medians after a first call; `exact` is what the call replaces: the full factorization, for
+complete-photograph thirty of them; one NumPy pass over the text for each letter of the pattern; for
+hamming-approximate, our own exact distances. Errors are relative (Frobenius norm, of missing pixels
+for complete-photograph; trace for rp-cholesky; largest coefficient for lstsq-surface; over the
+length of the pattern for hamming rows). The true error was computed from
 the whole data; the stated one is part of the result, with what it claims to be: exact, an estimate
 or a bound.
 """

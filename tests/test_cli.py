@@ -14,6 +14,7 @@ import scipy.sparse
 import lowapprox
 from lowapprox import cli, demo
 from lowapprox._core.demo import DemoRow
+from lowapprox.completion import CompletionResult
 from tests.reference import error, product, with_spectrum
 
 ROW = DemoRow("name", "data", (3, 2), "method", 0.1, 0.2, 1e-3, 1e-3, "exact")
@@ -36,6 +37,7 @@ def run(*arguments: Any) -> int:
         ["svd"],
         ["svd", "a.npy", "--rank", "x"],
         ["lstsq", "a.npy"],
+        ["complete"],
         ["match", "a.txt"],
         ["match", "a.txt", "x", "--k", "1", "--top", "2"],
     ],
@@ -93,6 +95,41 @@ def test_demo_pictures_without_matplotlib(
     assert capsys.readouterr().err == (
         'lowapprox demo: pictures need matplotlib; install it with pip install "lowapprox[plot]"\n'
     )
+
+
+@pytest.mark.parametrize("form", ["dense", "sparse", "text"])
+def test_complete(
+    form: str, tmp_path: Path, gen: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    M = gen.standard_normal((30, 2)) @ gen.standard_normal((2, 20))
+    known = gen.random(M.shape) < 0.6
+    i, j = np.nonzero(known)
+    file = tmp_path / {"dense": "a.npy", "sparse": "a.npz", "text": "a.csv"}[form]
+    if form == "dense":
+        np.save(file, np.where(known, M, np.nan))
+    elif form == "sparse":
+        scipy.sparse.save_npz(file, scipy.sparse.coo_array((M[i, j], (i, j)), shape=M.shape))
+    else:
+        file.write_text("".join(f"{a},{b},{float(M[a, b])!r}\n" for a, b in zip(i, j, strict=True)))
+    assert run("complete", file, "--rank", 2, "--seed", 0) == 0
+    result = CompletionResult.load(tmp_path / "a.completion.npz")
+    np.testing.assert_allclose(result.to_dense(), M, atol=1e-3)
+    printed = capsys.readouterr().out
+    assert "CompletionResult(U=(30, 2)" in printed
+    assert str(tmp_path / "a.completion.npz") in printed
+
+
+def test_complete_with_entries_held_out(
+    tmp_path: Path, gen: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    M = 5.0 + gen.standard_normal((40, 1)) + gen.standard_normal(30)
+    M += 0.1 * gen.standard_normal(M.shape)
+    np.save(tmp_path / "a.npy", np.where(gen.random(M.shape) < 0.5, M, np.nan))
+    options = ("--rank", 1, "--center", "--biases", "--holdout", 0.1, "--seed", 0)
+    assert run("complete", tmp_path / "a.npy", *options, "--out", tmp_path / "m.npz") == 0
+    assert CompletionResult.load(tmp_path / "m.npz").row_bias.shape == (40,)
+    text = capsys.readouterr().out.split("held out: ")[1]
+    assert 0.05 < float(text.split()[0]) < 0.2
 
 
 def test_lstsq(

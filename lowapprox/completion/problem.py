@@ -151,7 +151,7 @@ class Record:
     change : float
         Relative change of the product; NaN if not computed.
     held_out : float
-        Root mean squared error at entries held out; NaN without such.
+        Root mean squared error at entries held out, in the units of the data; NaN without such.
     seconds : float
         Since the start.
     """
