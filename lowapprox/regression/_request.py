@@ -44,6 +44,8 @@ class RightHandSides:
         Their norms, weighted.
     vector : bool
         Whether the caller gave one dimension.
+    bad : numpy.ndarray, shape (k,), optional
+        Which columns contain NaN or infinity, if any; their `values` are zeros.
     dtype : numpy.dtype
         Of the results.
     """
@@ -52,7 +54,7 @@ class RightHandSides:
     exponents: Host
     norms: Host
     vector: bool
-    finite: bool
+    bad: Host | None
     dtype: np.dtype[Any]
 
     @property
@@ -62,7 +64,12 @@ class RightHandSides:
 
     def restored(self, x: Host) -> Host:
         """Undo the scaling of what is linear in b, one column or entry for each column of b."""
-        return np.ldexp(x, self.exponents) if x.dtype.kind == "f" else x * 2.0**self.exponents
+        x = np.ldexp(x, self.exponents) if x.dtype.kind == "f" else x * 2.0**self.exponents
+        return self.marked(x)
+
+    def marked(self, x: Host) -> Host:
+        """Return x with NaN in the columns or entries that belong to bad columns of b."""
+        return x if self.bad is None else np.where(self.bad, np.nan, x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +168,13 @@ def _right_hand_sides(op: MatrixLike, b: Array, weights: Host | None) -> RightHa
     values, vector, dtype = checked_sides(op, b)
     peak = np.abs(values).max(axis=0, initial=0.0)
     exponents = np.zeros(peak.shape, np.int32)
-    finite = safe = True
+    bad, safe = None, True
     if not (peak.min(initial=1.0) > 1.0 / _SAFE and peak.max(initial=1.0) < _SAFE):
-        finite = bool(np.isfinite(peak).all())
+        if not np.isfinite(peak).all():
+            bad = ~np.isfinite(peak)
+            values, peak = np.where(bad, 0.0, values), np.where(bad, 0.0, peak)
         moderate = (peak > 1.0 / _SAFE) & (peak < _SAFE)
-        exponents = np.where(moderate | (peak == 0.0) | ~np.isfinite(peak), 0, np.frexp(peak)[1])
+        exponents = np.where(moderate | (peak == 0.0), 0, np.frexp(peak)[1])
         safe = not exponents.any()
     if not safe:
         half = -exponents // 2
@@ -173,7 +182,7 @@ def _right_hand_sides(op: MatrixLike, b: Array, weights: Host | None) -> RightHa
     weighted = values if weights is None else values * np.sqrt(weights)[:, None]
     with np.errstate(all="ignore"):
         norms = np.sqrt(squares_of(weighted))
-    return RightHandSides(values, exponents, norms, vector, finite, dtype)
+    return RightHandSides(values, exponents, norms, vector, bad, dtype)
 
 
 def checked_weights(weights: Any, n: int) -> Host | None:

@@ -158,7 +158,7 @@ class LstsqFactor(Result):
         request = checked_request(
             parts.op, b, "auto", tol, of.ridge, of.weights, of.rcond, None, of.delta, of.sketch
         )
-        if parts.finite and not request.rhs.finite:
+        if parts.finite and request.rhs.bad is not None:
             raise InputError("`b` must contain finite numbers, got NaN or infinity")
         system = make_system(parts.op, request.rhs.values, of.weights, of.ridge)
         with one_thread():

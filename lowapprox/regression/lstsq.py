@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,8 +57,8 @@ _SMALL_OPERATOR = 1 << 22  # entries, up to which an operator is made an array
 _CHOLESKY = 3e6  # condition number, up to which the normal equations keep enough digits
 _DIRECT_COLUMNS = 1500
 _ITERATIONS = {"spir": spir, "fossils": fossils, "iterative": iterative}
-_WORST = 0.1  # of 1 / rcond: a condition number from which the rank is decided by direct
 _COMPRESSED = 16  # passes of a product that a factorization of its factors may take
+_WORST = 0.1  # of 1 / rcond: a condition number from which the rank is decided by direct
 
 
 def lstsq(
@@ -117,7 +118,8 @@ def lstsq(
         Kind of sketch. "auto" is "srht" for "linf" and "sparse" else; "linf" refuses "sparse",
         whose errors concentrate on single entries for some data.
     check_finite : bool, default True
-        Raise for NaN and infinity. Otherwise x is NaN and `converged` is False.
+        Raise for NaN and infinity. Otherwise x is NaN, for those right-hand sides that are not
+        finite or for all of them where A is not, and `converged` is False.
     callback : callable, optional
         Called with a `Progress` record at each sweep; returning True stops the work.
     rng : None, int, SeedSequence, BitGenerator or Generator
@@ -178,7 +180,7 @@ def lstsq(
     op = as_matrix(A)
     request = checked_request(op, b, method, tol, ridge, weights, rcond, eps, delta, sketch)
     rhs = request.rhs
-    if check_finite and not rhs.finite:
+    if check_finite and rhs.bad is not None:
         raise InputError("`b` must contain finite numbers, got NaN or infinity")
     source = None if rng is None else as_generator(rng)
     report = Reporter(callback, False)
@@ -202,6 +204,8 @@ def lstsq(
                     answer = _solve(system, method, why, request, gen, report)
     if check_finite and not answer.finite:
         raise InputError("`A` must contain finite numbers with finite sums, got NaN or infinity")
+    if rhs.bad is not None and not answer.shortfall:
+        answer = replace(answer, shortfall="`b` contains NaN or infinity")
     warn_of(answer, "lstsq")
     return result_of(answer, system, request, start)
 
@@ -225,13 +229,13 @@ def _choose(op: MatrixLike, request: Request) -> tuple[MatrixLike, str, str]:
         return op, "spir" if method == "auto" else method, "an operator"
     if method == "direct" or method in ONE_PASS:
         return op, method, why
+    if isinstance(op, LazyProduct) and method == "auto" and request.weights is None:
+        small_factors = compressed_rows(op) * d <= _COMPRESSED * n
+        return op, "direct" if small_factors else "spir", "a product of factors"
     if n < 8 * d:
         return op, "direct", "fewer than 8 rows for each column"
     if method == "auto" and n * d < _SMALL:
         return op, "direct", "small"
-    if isinstance(op, LazyProduct) and method == "auto" and request.weights is None:
-        small_factors = compressed_rows(op) * d <= _COMPRESSED * n
-        return op, "direct" if small_factors else "spir", "a product of factors"
     return op, method, why
 
 

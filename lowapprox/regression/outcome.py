@@ -114,7 +114,7 @@ def better(first: Outcome | None, second: Outcome) -> Outcome:
 def answered(system: System, outcome: Outcome, method: str, why: str, request: Request) -> Answer:
     """Say how good the solution is."""
     found, d = outcome.found, system.shape[1]
-    tol, error = request.tol, found.error
+    tol, error = request.tol, request.rhs.marked(found.error)
     if outcome.rank < min(system.shape) or system.shape[0] < d:
         tol = max(tol, request.rcond)  # what was cut off is a change of A of this size
     if request.rhs.dtype.char in "fF":
@@ -132,7 +132,7 @@ def answered(system: System, outcome: Outcome, method: str, why: str, request: R
         # A backward error near machine epsilon is the rounding of its own evaluation.
         least = np.maximum(error, 2.0 * np.finfo(float).eps)
         forward = 2.23 * kappa * (1.0 + kappa * np.sqrt(found.squares) / size) * least
-        forward[size == 0.0] = 0.0
+        forward[(size == 0.0) & (least >= 0.0)] = 0.0
     if outcome.rank < d:
         forward = np.full_like(forward, np.nan)
     bound = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ class Reads:
     """Counts rows, however they are read."""
 
     def __init__(self, A: Any, patch: pytest.MonkeyPatch) -> None:
-        self.rows, self.n = 0, A.shape[0]
+        self.rows, self.n, self.lock = 0, A.shape[0], Lock()
         op = as_matrix(A)
         self.op: MatrixLike = copy.copy(op)
         self.op.__class__ = type("Counted", (type(op),), {"row_block": self._by_block(op)})
@@ -32,16 +33,20 @@ class Reads:
         for name in ("pass_by_rows", "pass_by_columns"):
             patch.setattr(kernels, name, self._by_kernel(getattr(kernels, name)))
 
+    def _count(self, rows: int) -> None:
+        with self.lock:  # several threads read
+            self.rows += rows
+
     def _by_block(self, op: MatrixLike) -> Callable[..., Any]:
         def row_block(_: Any, start: int, stop: int) -> Any:
-            self.rows += min(stop, self.n) - start
+            self._count(min(stop, self.n) - start)
             return op.row_block(start, stop)
 
         return row_block
 
     def _by_kernel(self, kernel: Any) -> Callable[..., Any]:
         def run(*args: Any) -> Any:
-            self.rows += args[6] - args[5]
+            self._count(args[6] - args[5])
             return kernel(*args)
 
         return run
