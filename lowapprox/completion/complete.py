@@ -227,7 +227,9 @@ def complete(
         residual_tol=request.residual_tol,
     )
     more: dict[str, Any] = {}
-    if request.rank is None:
+    if 0 in observed.shape:
+        whole = replace(whole, rank=0)
+    elif request.rank is None:
         with blas_threads(1):
             k, errors = chosen_rank(whole)
         whole = replace(whole, rank=k)
@@ -240,7 +242,7 @@ def complete(
     watch = Watch(problem, reporter, None if validation is None else _PATIENCE)
     with blas_threads(1):  # blocks go to the threads; pools of BLAS would be in their way
         start = _start(init, problem, scale)
-        factors = method_named(method)(problem, start, watch)
+        factors = _fitted(problem, method, start, watch)
     reporter.close()
     verdict = _judged(problem, factors, watch)
     if not verdict.converged:
@@ -252,6 +254,14 @@ def complete(
     with blas_threads(1):
         info = run_info(begin, method, options=options, **more)
         return _result(whole, factors, watch, offset, scale, verdict, found, info)
+
+
+def _fitted(problem: Problem, method: str, start: Factors | None, watch: Watch) -> Factors:
+    if problem.observed.count:
+        return method_named(method)(problem, start, watch)
+    watch.reason = "residual"  # without rows or columns there is nothing to do
+    (m, n), dtype = problem.observed.shape, problem.observed.dtype
+    return Factors(np.zeros((m, problem.width), dtype), np.zeros((n, problem.width), dtype))
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +289,8 @@ def _with_held_out(
         exact = not noisy(whole)
         exact = exact and not (method == "auto" and searches(whole))
         if exact and observed.oversampling(whole.rank) < _SAFE_OVERSAMPLING:
-            share = min(_SHARE, _MOST_HELD / observed.count)
-    if not share:
+            share = min(_SHARE, _MOST_HELD / max(observed.count, 1))
+    if not share or not observed.count:
         return whole
     left, held = hold_out(observed, share, whole.rank + 1, whole.rng)
     held = replace(held, link=link)

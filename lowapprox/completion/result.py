@@ -198,7 +198,7 @@ class CompletionResult(Result):
         """
         from scipy.sparse.linalg import LinearOperator
 
-        if not self._has_means and not self.diagnostics.connected:
+        if not (self._has_means or self.diagnostics.connected or 0 in self.shape):
             raise InputError(
                 "a linear operator needs all entries, and "
                 f"{self.diagnostics.empty_rows} rows and {self.diagnostics.empty_cols} columns "

@@ -175,3 +175,26 @@ def test_what_is_empty_or_apart_does_not_keep_from_convergence() -> None:
     assert gap(X[40:70, 30:60], second.U @ second.V.T) <= 1e-6
     assert np.isnan(X[70:]).all()
     assert np.isnan(X[:, 60:]).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"rank": 0, "row_bias": True, "col_bias": True, "center": True},
+        {"rank": 0, "nonneg": True},
+        {"rank": 0, "loss": "huber"},
+        {"rank": 0, "method": "irls"},
+    ],
+    ids=str,
+)
+def test_matrices_without_entries(shape: tuple[int, int], options: dict[str, Any]) -> None:
+    A = np.zeros(shape)
+    fit = complete(A, rng=0, **options)
+    assert (fit.shape, fit.rank, fit.converged) == (shape, 0, True)
+    assert fit.to_dense().shape == shape
+    assert (fit.as_linear_operator() @ np.ones(shape[1])).shape == shape[:1]
+    assert fit.update(A).shape == shape
+    new = fit.fold_in_rows(np.zeros((2, shape[1])))
+    assert new.to_dense().shape == (2, shape[1])
