@@ -54,8 +54,8 @@ def compare(ours: Callable[[], Any], peer: Callable[[], Any], budget: Budget) ->
 
 
 def many(budget: Budget) -> Budget:
-    """Return a budget for calls that are short."""
-    return replace(budget, most=5 * budget.most)
+    """Return a budget for calls that are short: more of them, in less time."""
+    return replace(budget, seconds=budget.seconds / 4, most=5 * budget.most)
 
 
 def distances(text: Any, pattern: Any, **options: Any) -> Array:

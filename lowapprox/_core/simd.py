@@ -29,6 +29,7 @@ from numba.extending import intrinsic, models, register_model
 __all__ = [
     "REGISTERS",
     "REGISTER_BYTES",
+    "peek",
     "take",
     "vadd",
     "vand",
@@ -215,13 +216,22 @@ def _where(_: Any, bits: Any, v: Any, w: Any) -> Any:
     return v(bits, v, w), codegen
 
 
-def _take(_: Any, array: Any) -> Any:
+def _take(_: Any, array: Any, _at: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         data = context.make_array(sig.args[0])(context, builder, args[0]).data
         one = ir.Constant(ir.IntType(array.dtype.bitwidth), 1)
-        return builder.atomic_rmw("add", data, one, "monotonic")
+        return builder.atomic_rmw("add", builder.gep(data, [args[1]]), one, "acq_rel")
 
-    return array.dtype(array), codegen
+    return array.dtype(array, types.intp), codegen
+
+
+def _peek(_: Any, array: Any, _at: Any) -> Any:
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        place = builder.gep(data, [args[1]])
+        return builder.load_atomic(place, "acquire", array.dtype.bitwidth // 8)
+
+    return array.dtype(array, types.intp), codegen
 
 
 def _double(_: Any, v: Any) -> Any:
@@ -563,10 +573,16 @@ def vwhere(bits: Any, v: Any, w: Any) -> Any:
 
 
 @_compiled_as(_take)
-def take(array: Any) -> Any:
-    """Return ``array[0]`` and add one to it; no other thread gets the same number."""
-    array[0] += 1
-    return array[0] - 1
+def take(array: Any, at: Any) -> Any:
+    """Return ``array[at]`` and add one to it; no other thread gets the same number."""
+    array[at] += 1
+    return array[at] - 1
+
+
+@_compiled_as(_peek)
+def peek(array: Any, at: Any) -> Any:
+    """Return ``array[at]``, with all that was written by the threads that changed it before."""
+    return array[at]
 
 
 @_compiled_as(_double)

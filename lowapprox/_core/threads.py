@@ -17,6 +17,7 @@ __all__ = [
     "kernel_threads",
     "parallel_allowed",
     "run_blocks",
+    "run_together",
     "thread_counts",
     "thread_limit",
 ]
@@ -119,23 +120,36 @@ def run_blocks(work: Callable[[int], None], count: int) -> None:
                 return
             work(block)
 
-    threads = min(kernel_threads(), count) if count > 1 else 1
-    if threads == 1:
+    def finish() -> bool:
         run()
+        return False
+
+    run_together(finish, min(kernel_threads(), count))
+
+
+def run_together(work: Callable[[], bool], threads: int) -> None:
+    """Call ``work()`` on so many threads at once, the caller's among them, that share it out.
+
+    If the caller's ``work()`` returns true, all is done, and the other threads are not waited for:
+    they are about to return, or find nothing to do.
+    """
+    if threads <= 1:
+        work()
         return
     pool = _pool()
     pool.keep_away()
-    others = [pool.executor.submit(run) for _ in range(threads - 1)]
+    others = [pool.executor.submit(work) for _ in range(threads - 1)]
+    done = False
     try:
-        run()
+        done = work()
     finally:
         # What has not begun is not needed any more; waiting for it could last for ever, if all
         # threads of the pool are callers of this function.
         for other in others:
-            if not other.cancel():
+            if not other.cancel() and not done:
                 other.exception()
     for other in others:
-        if not other.cancelled():
+        if not (done or other.cancelled()):
             other.result()
 
 

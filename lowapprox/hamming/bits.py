@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,10 @@ __all__ = ["ONE_ROW", "BitsCounter"]
 _TILE = 1 << 13  # shifts that are counted at a time
 _CHUNK = 1 << 14  # pattern positions whose rows are kept at a time, at most
 _ROWS = 1 << 20  # bytes of rows that stay in the second cache
-_USES = 3.0  # of a row, or it is shifted whenever it is used
+_MOST_KEPT = 1 << 22  # bytes of scratch that each thread keeps
+_KEPT = threading.local()
+_STEPS = np.arange(16, dtype=np.int32) * 64  # of carries, in bytes
+_USES = 3.0, 0.4  # of a row, or it is shifted whenever it is used; with shorter registers
 ONE_ROW = 30  # letters: beyond, two digits with a row for each value are faster
 
 
@@ -35,13 +40,16 @@ class BitsCounter:
     __slots__ = ("_chunks", "_copies", "_form", "_loads", "_rows", "_tests", "_words", "pattern")
 
     def __init__(self, pattern: Pattern, alphabet: Alphabet, *, digits: int | None = None) -> None:
+        from lowapprox._core.simd import REGISTER_BYTES
+
         self.pattern = pattern
         letters, index = _distinct(pattern.letters, alphabet.kinds)
         if digits is None:
             digits = _digits(letters.size, alphabet)
         self._tests, bitmaps = _tests(letters, index, alphabet, digits)
         count = self._tests[-1].size - 1
-        direct = alphabet.dtype == np.uint8 and bitmaps.size < _USES * 8 * count
+        uses = _USES[REGISTER_BYTES < 64]
+        direct = alphabet.dtype == np.uint8 and bitmaps.size < uses * 8 * count
         self._form = (0,) * digits, (0,) * direct
         span = min(max(_ROWS // count - _TILE, _CHUNK // 8), _CHUNK, pattern.span)
         span = -(-span // 64) * 64
@@ -86,28 +94,36 @@ class BitsCounter:
 
     def subtract(self, codes: Array, out: Array) -> None:
         """Subtract from ``out[i]`` the number of agreements at shift i."""
-        self._count(codes, out, np.zeros(1, dtype=np.int64), ())
+        self._count(codes, out, np.zeros(2, dtype=np.int64), ())
 
-    def count_shared(self, codes: Array, out: Array, taken: Array) -> None:
-        """Write distances: tiles of shifts that no other thread has taken; `taken` counts them."""
+    def count_shared(self, codes: Array, out: Array, taken: Array) -> bool:
+        """Write distances: tiles of shifts that no other thread has taken.
+
+        `taken`, two zeros at first, counts the tiles taken and finished. The result tells whether
+        all are finished, by all threads.
+        """
         self._count(codes, out, taken, (self.pattern.size,))
+        return bool(taken[1] * _TILE >= out.size)
 
-    def _count(self, codes: Array, out: Array, taken: Array, whole: tuple[Any, ...]) -> None:
+    def _count(self, codes: Array, out: Array, taken: Array, total: tuple[Any, ...]) -> None:
         from lowapprox.hamming.kernels_bits import COLUMN, mark, subtract_tiles
 
-        tests = self._tests
-        if codes.dtype == np.uint8:
-            bitmaps = _aligned((self._tests[-1].size, self._words), np.uint64)
-        else:
-            words = codes.size // 64 + 2 * self._words | 8
-            bitmaps = _aligned((self._tests[-1].size, words), np.uint64)
-            mark(codes, 0, words, tests, bitmaps)
-            codes = none = np.empty(0, dtype=np.uint8)
-            tests = tests[0], none, none, tests[3]
-        out = out.view(f"u{out.itemsize}")
+        tests, bitmap = self._tests, (self._tests[-1].size, self._words)
         levels = max(2, -(-self.pattern.size.bit_length() // 4))
         vector, lanes = COLUMN // 8, 64 // out.itemsize
-        planes = _aligned((_TILE // COLUMN * 4 * levels * vector,), np.uint8)
+        bitmaps, rows, carries, planes = _scratch(
+            8 * math.prod(bitmap),
+            8 * self._rows * self._words,
+            (levels + 1) * 16 * vector,
+            _TILE // COLUMN * 4 * levels * vector,
+        )
+        if codes.dtype == np.uint8:
+            bitmaps = bitmaps.view(np.uint64).reshape(bitmap)
+        else:
+            bitmaps = np.empty((bitmap[0], codes.size // 64 + 2 * self._words | 8), dtype=np.uint64)
+            mark(codes, 0, bitmaps.shape[1], tests, bitmaps)
+            codes = none = np.empty(0, dtype=np.uint8)
+            tests = tests[0], none, none, tests[3]
         subtract_tiles(
             codes,
             taken,
@@ -117,15 +133,16 @@ class BitsCounter:
             self._loads,
             self._form,
             bitmaps,
-            _aligned((self._rows, self._words), np.uint64),
-            _aligned(((levels + 1) * 16 * vector,), np.uint8),
+            rows.view(np.uint64).reshape(self._rows, self._words),
+            carries,
             np.empty(levels + 1, dtype=np.int64),
-            np.arange(16, dtype=np.int32) * vector,
+            _STEPS,
             planes,
             planes.view(f"u{lanes // 8}"),
-            whole,
+            total,
             (0,) * lanes,
-            out,
+            (0,) * (COLUMN // lanes),
+            out.view(f"u{out.itemsize}"),
         )
 
 
@@ -161,12 +178,20 @@ def _tests(
     return (flat[:, 0], masks, values, np.cumsum([0, *map(len, tests)])), np.stack(bitmaps, axis=1)
 
 
-def _aligned(shape: tuple[int, ...], dtype: Any) -> Array:
-    """Return an array whose vectors do not straddle cache lines."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    whole = np.empty(size + 64, dtype=np.uint8)
+def _scratch(*sizes: int) -> list[Array]:
+    """Return arrays of so many bytes, multiples of 64, whose vectors lie in one cache line each.
+
+    A thread gets the same memory again: the pages of new memory take as long as much counting.
+    """
+    size = sum(sizes) + 64
+    whole: Array | None = getattr(_KEPT, "whole", None)
+    if whole is None or whole.size < size:
+        whole = np.empty(size, dtype=np.uint8)
+        if size <= _MOST_KEPT:
+            _KEPT.whole = whole
     start = -whole.__array_interface__["data"][0] % 64
-    return whole[start : start + size].view(dtype).reshape(shape)
+    cuts = [start, *(start + cut for cut in accumulate(sizes))]
+    return [whole[first:last] for first, last in pairwise(cuts)]
 
 
 def _distinct(values: Array, bound: int) -> tuple[Array, Array]:

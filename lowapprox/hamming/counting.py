@@ -17,7 +17,7 @@ __all__ = ["Counter", "block_shifts", "blocks", "count", "count_into", "count_ra
 R = TypeVar("R")
 
 _SMALLEST_BLOCK = 1 << 19
-_SMALLEST_SHARE = 1 << 16  # of fewer shifts, a thread is not started
+_SHARE = 150e3  # nanoseconds of work for each thread: less is done before another has begun
 
 
 class Counter(Protocol):
@@ -89,11 +89,12 @@ def count_into(text: CodedText, counters: Sequence[Counter], out: Array) -> None
 
 def _count_shared(codes: Array, counter: BitsCounter, out: Array) -> None:
     """Write all distances; the threads share out the tiles without the interpreter's lock."""
-    from lowapprox._core.threads import kernel_threads, run_blocks
+    from lowapprox._core.threads import kernel_threads, run_together
 
-    taken = np.zeros(1, dtype=np.int64)
-    threads = min(kernel_threads(), -(-out.size // _SMALLEST_SHARE))
-    run_blocks(lambda _: counter.count_shared(codes, out, taken), threads)
+    taken = np.zeros(2, dtype=np.int64)
+    work = out.size * (0.25 + 1.6e-3 * counter.pattern.size)  # about, see `plan`
+    threads = min(kernel_threads(), int(work / _SHARE))
+    run_together(lambda: counter.count_shared(codes, out, taken), threads)
 
 
 def blocks(

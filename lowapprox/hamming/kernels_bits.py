@@ -1,4 +1,4 @@
-"""Bit-sliced counting: 1024 shifts at a time, one bit for each.
+"""Bit-sliced counting: 512 shifts at a time, one bit for each.
 
 The bitmap of a pattern letter has a bit for each text code: whether they agree. At position j, the
 shifts from i on meet the bits of the letter's bitmap from i + j on. So the bits of all positions
@@ -7,8 +7,11 @@ count of each shift (Harley and Seal's population count, see Mula, Kurz and Lemi
 doi:10.1093/comjnl/bxx046, turned by ninety degrees).
 
 Vectors are loaded at whole bytes, so each bitmap is kept in up to eight copies, shifted by 0 to 7
-bits ("rows"). With two digits, the bitmap of a letter is the intersection of the bitmaps of its
-digits, so that few rows serve many letters.
+bits ("rows"); or, where a copy would hardly be used twice, vectors are loaded at whole words and
+shifted as they are added. With two digits, the bitmap of a letter is the intersection of the
+bitmaps of its digits, so that few rows serve many letters.
+
+All is done for a tile of shifts while it is in cache: bitmaps, rows, counters, distances.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import numpy as np
 
 from lowapprox._core.jit import kernel
 from lowapprox._core.simd import (
+    peek,
     take,
     vadd,
     vand,
@@ -40,6 +44,8 @@ __all__ = ["COLUMN", "full_add", "half_add", "mark", "subtract_tiles"]
 # Shifts that are counted at a time. Twice as many were no faster with registers of 64 bytes, and
 # slower with shorter ones.
 COLUMN = 512
+
+_PATIENCE = 20_000  # looks at what other threads do: about 0.1 ms
 
 _BYTES = (0,) * (COLUMN // 8)
 _WORDS = (0,) * 8
@@ -309,7 +315,10 @@ def subtract_tiles(
     fetched: Any,
     out: Any,
 ) -> None:
-    """Subtract the agreements from `out`, tile by tile, until all have been taken.
+    """Subtract the agreements from `out`, tile by tile, until all have been taken and finished.
+
+    The first number of `taken` counts the tiles taken, the second those finished: to wait for those
+    of other threads here spares the caller to be woken. They are waited for some time only.
 
     Or write ``total[0]`` less the agreements, if there is such a number.
 
@@ -328,9 +337,9 @@ def subtract_tiles(
     rows[0] = 0
     flat_bitmaps, flat_rows = bitmaps.reshape(-1), rows.reshape(-1)
     flat = (flat_rows if len(form[1]) == 0 else flat_bitmaps).view(np.uint8)
-    start = take(taken) * tile
+    start = take(taken, 0) * tile
     while start < out.size:
-        following = take(taken) * tile
+        following = take(taken, 0) * tile
         columns = -(-min(tile, out.size - start) // COLUMN)
         planes[: columns * counter] = 0
         for c in range(chunks.shape[0] - 1):
@@ -369,4 +378,8 @@ def subtract_tiles(
             place = column * (masks.size // (tile // COLUMN))
             at = start + column * COLUMN
             _subtract(masks, place, waiting.size - 1, total, lanes, out, at)
+        take(taken, 1)
         start = following
+    for _ in range(_PATIENCE):
+        if peek(taken, 1) * tile >= out.size:
+            break
