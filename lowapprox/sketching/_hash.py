@@ -55,12 +55,12 @@ def subkey(key: Key, stream: int) -> Key:
 
 def signs(key: Key, start: int, stop: int) -> Floats:
     """Return the signs with indices start to stop, 64 from each word."""
-    index = np.arange(start, stop, dtype=np.uint64)
     if stop <= start:
         return np.empty(0)
-    block = np.arange(start >> 6, (stop - 1 >> 6) + 1, dtype=np.uint64)
-    word = words(key, block, [0])[(index >> np.uint64(6)) - block[0]]
-    return _bit_sign(word, index & np.uint64(63))
+    first = start >> 6
+    word = words(key, np.arange(first, (stop - 1 >> 6) + 1, dtype=np.uint64), [0])
+    bits = np.unpackbits(word.astype("<u8").view(np.uint8), bitorder="little")
+    return 1.0 - 2.0 * bits[start - 64 * first : stop - 64 * first].astype(np.float64)
 
 
 def distinct(key: Key, n: int, size: int) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -16,6 +16,7 @@ from lowapprox.sketching.walsh import hadamard_transform, parity_signs
 __all__ = ["SRHT"]
 
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 1024, 4096
+_FEW_COLUMNS = 4  # fewer of them leave most of a vector empty: blocks side by side fill it
 
 
 class SRHT(SketchOperator):
@@ -129,10 +130,10 @@ class SRHT(SketchOperator):
 
     def _add_tile(self, tile: NDArray, start: int, acc: NDArray, compiled: bool) -> None:
         for part in self._copies():
-            if compiled:
+            if compiled and tile.shape[1] >= _FEW_COLUMNS:
                 part.add_compiled(tile, start, acc)
             else:
-                part.add(tile, start, acc)
+                part.add(tile, start, acc, compiled)
 
     def _adjoint_rows(self, Y: NDArray, i0: int, i1: int) -> NDArray:
         out = np.zeros((i1 - i0, Y.shape[1]), Y.dtype)
@@ -191,7 +192,7 @@ class _BlockTransform:
             walsh = parity_signs(self.samples[:, None] & places)
             slab[self.rows, cols] = self.block_signs(b, b + 1).T * walsh * row_signs[cols]
 
-    def add(self, tile: NDArray, start: int, acc: NDArray) -> None:
+    def add(self, tile: NDArray, start: int, acc: NDArray, compiled: bool) -> None:
         """Add the product with the rows of a tile to the rows of acc, all blocks side by side."""
         stop = start + tile.shape[0]
         first, last = start // self.r, -(-stop // self.r)
@@ -201,12 +202,18 @@ class _BlockTransform:
         blocks.reshape(-1, tile.shape[1])[inside] = signed
         buffer = np.empty((self.r, *blocks.shape[::2]), acc.dtype)
         buffer[self.places(first, last), np.arange(last - first)[:, None]] = blocks
-        hadamard_transform(buffer)
+        if compiled:
+            from lowapprox.sketching.kernels import hadamard_groups
+
+            width = buffer.size // self.r
+            hadamard_groups(buffer.reshape(-1), 0, 1, 1, self.r, width, (0.0,) * 16)
+        else:
+            hadamard_transform(buffer)
         chosen = buffer[self.samples]
         acc[self.rows] += np.einsum("bt,tbk->tk", self.block_signs(first, last), chosen)
 
     def add_compiled(self, tile: NDArray, start: int, acc: NDArray) -> None:
-        """Do the same in a kernel."""
+        """Do the same in a kernel, whose vectors are several columns of one block."""
         from lowapprox.sketching.kernels import add_hadamard_blocks
 
         stop = start + tile.shape[0]
