@@ -307,9 +307,6 @@ class LstsqFactor(Result):
             outcome = better(
                 outcome, spir(system, replace(start, X=outcome.found.X), request.target)
             )
-        if isinstance(triangle, Truncated) and triangle.rank < self.shape[1]:
-            found = outcome.found.of(system, triangle.shortest(outcome.found.X), measure)
-            outcome = replace(outcome, found=found)
         method, why = "factor", "the factorization"
         if not passed(outcome, request) and system.by_rows:
             method, why = "direct", "the corrections failed the check"

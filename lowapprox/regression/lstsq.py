@@ -281,7 +281,8 @@ def _solve(
         if method in _ITERATIONS:
             outcome = _ITERATIONS[method](system, start, target)
             best = better(best, outcome)
-            if automatic and not passed(outcome, request) and system.by_rows:
+            done = outcome.stopped or passed(outcome, request)
+            if automatic and not done and system.by_rows:
                 method, why = "direct", "the iteration failed the check"
     if method == "direct":
         best = better(best, direct(system, rcond, b_norms, target))

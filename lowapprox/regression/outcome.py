@@ -74,6 +74,7 @@ class Outcome:
     iterations: int = 0
     finite: bool = True
     spread: Spread | None = None
+    stopped: bool = False  # as the callback asked
 
 
 @dataclass(frozen=True, slots=True)

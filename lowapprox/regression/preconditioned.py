@@ -141,7 +141,7 @@ _Sweep = Callable[[System, Start, Check, float, bool], tuple[Check, int]]
 
 def _refined(system: System, start: Start, target: float, sweep: _Sweep) -> Outcome:
     best = Check.of(system, start.X, start.measure)
-    steps = 0
+    steps, stop = 0, False
     for number in range(_SWEEPS):
         if (best.error <= target).all() or not np.isfinite(best.error).any():
             break
@@ -152,14 +152,24 @@ def _refined(system: System, start: Start, target: float, sweep: _Sweep) -> Outc
         stop = start.report(steps, system.passes, float(best.error.max()), target)
         if stop or (number and not gained.any()):
             break
-    if isinstance(start.triangle, Truncated) and start.triangle.rank < best.X.shape[0]:
-        best = Check.of(system, start.triangle.shortest(best.X), start.measure)
-    return _outcome(start, best, steps)
+    return _outcome(system, start, best, steps, stop)
 
 
-def _outcome(start: Start, found: Check, steps: int) -> Outcome:
+def _outcome(
+    system: System, start: Start, found: Check, steps: int, stopped: bool = False
+) -> Outcome:
     triangle = start.triangle
-    return Outcome(found, triangle.D, start.condition, triangle.rank, steps, spread=start.spread)
+    if isinstance(triangle, Truncated) and triangle.rank < found.X.shape[0]:
+        found = Check.of(system, triangle.shortest(found.X), start.measure)
+    return Outcome(
+        found,
+        triangle.D,
+        start.condition,
+        triangle.rank,
+        steps,
+        spread=start.spread,
+        stopped=stopped,
+    )
 
 
 def _conjugate_gradients(
@@ -255,15 +265,15 @@ def iterative(system: System, start: Start, target: float) -> Outcome:
         k += 1
         length = np.linalg.norm(triangle.R @ (triangle.D[:, None] * found.X), axis=0)
         if start.report(k, system.passes, float(best.error.max()), target):
-            return _outcome(start, best, k)
+            return _outcome(system, start, best, k, stopped=True)
         if not np.isfinite(step).all() or (step <= _U * (length + np.sqrt(found.squares))).all():
             break
-    return _rescued(system, start, target, _outcome(start, best, k))
+    return _rescued(system, start, target, _outcome(system, start, best, k))
 
 
 def _rescued(system: System, start: Start, target: float, outcome: Outcome) -> Outcome:
     """Let conjugate gradients go on where the heavy ball came to no good end."""
-    if (outcome.found.error <= 8.0 * target).all():
+    if outcome.stopped or (outcome.found.error <= 8.0 * target).all():
         return outcome
     rest = spir(system, replace(start, X=outcome.found.X), target)
     found = outcome.found.better(rest.found)
@@ -331,4 +341,4 @@ def corrected(system: System, start: Start, target: float) -> Outcome:
             break
         if not gained.any():
             break
-    return _outcome(start, best, steps)
+    return _outcome(system, start, best, steps)

@@ -374,7 +374,7 @@ def test_equal_seeds_give_equal_bits_for_any_threads() -> None:
     found = []
     for threads in (1, 2):
         with thread_limit(threads):
-            found.append([lstsq(A, b, method=m, rng=5).x for m in ("spir", "direct", "cholesky")])
+            found.append([lstsq(A, b, method=m, rng=5).x for m in SOLVERS])
     for one, two in zip(*found, strict=True):
         assert (one == two).all()
 
@@ -391,7 +391,7 @@ def test_large_matrices(form: str, dtype: Any) -> None:
         root = np.ones(40_000) if weights is None else np.sqrt(w)
         wide = np.result_type(dtype, float)
         x = np.linalg.lstsq((A * root[:, None]).astype(wide), (b * root).astype(wide))[0]
-        for method in ("spir", "cholesky", "direct"):
+        for method in ("spir", "iterative", "cholesky", "direct"):
             result = lstsq(FORMS[form](A), b, weights=weights, method=method, rng=0)
             assert np.linalg.norm(result.x - x) <= 100 * unit * np.linalg.norm(x)
             assert result.converged
