@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from lowapprox.completion.problem import Factors
 __all__ = ["Blocks", "Entries", "Point", "Tangent", "conjugate_gradients", "retract"]
 
 _WORK = 1 << 14  # entries of a block of rows that one thread takes at a time
+_COMPILED = 2048  # entries from which on loops are compiled
 _WIDEST = 16  # columns of a panel in registers
 
 
@@ -35,6 +38,17 @@ def _padded(X: Host) -> Host:
     out[:, : X.shape[1]] = X
     out[:, X.shape[1] :] = 0
     return out
+
+
+def _loops(count: int) -> ModuleType:
+    """Return the loops over so many entries; few are not worth loading compiled code for."""
+    if count <= _COMPILED:
+        from lowapprox.completion import plain_tangent
+
+        return plain_tangent
+    from lowapprox.completion import kernels_tangent
+
+    return kernels_tangent
 
 
 def _cuts(indptr: Host) -> Host:
@@ -71,6 +85,7 @@ class Entries:
         # Where the entries in the order of columns stand in the order of rows: a counting sort.
         self._order = csr_array((number, rows.indices, rows.indptr), self.shape).tocsc().data
         self._none = np.empty(0, self._order.dtype)
+        self.loops: Any = _loops(observed.count)
         self.row_cuts, self.column_cuts = _cuts(rows.indptr), _cuts(observed.columns.indptr)
 
     @property
@@ -103,14 +118,14 @@ class Entries:
 
     def inner_padded(self, L: Host, R: Host) -> Host:
         """Do the same for factors that already have their padding."""
-        from lowapprox.completion.kernels_tangent import inner
-
         out = np.empty(self.values.size)
         rows, lanes, cuts = self.observed.rows, (0,) * L.shape[1], self.row_cuts
         left, right = L.reshape(-1), R.reshape(-1)
 
         def work(b: int) -> None:
-            inner(rows.indptr, rows.indices, left, right, lanes, cuts[b], cuts[b + 1], out)
+            self.loops.inner(
+                rows.indptr, rows.indices, left, right, lanes, cuts[b], cuts[b + 1], out
+            )
 
         run_blocks(work, cuts.size - 1)
         return out
@@ -132,14 +147,12 @@ class Entries:
         return whole[:, : X.shape[1]]
 
     def _product_padded(self, side: Compressed, cuts: Host, order: Host, z: Host, X: Host) -> Host:
-        from lowapprox.completion.kernels_tangent import gather
-
         out: Host = aligned_empty((side.indptr.size - 1, X.shape[1]), np.float64)
         panel, lanes, flat = X.reshape(-1), (0,) * X.shape[1], out.reshape(-1)
 
         def work(b: int) -> None:
             first, last = cuts[b], cuts[b + 1]
-            gather(side.indptr, side.indices, z, order, panel, lanes, first, last, flat)
+            self.loops.gather(side.indptr, side.indices, z, order, panel, lanes, first, last, flat)
 
         run_blocks(work, cuts.size - 1)
         return out
@@ -150,8 +163,6 @@ class Entries:
 
     def normal_padded(self, L: Host, R: Host, short: int) -> tuple[Host, Host]:
         """Return ``z = W (L @ R.T)`` at the entries, and z times the first columns of R."""
-        from lowapprox.completion.kernels_tangent import normal
-
         z = np.empty(self.values.size)
         out = aligned_empty((self.shape[0], short), np.float64)
         rows, cuts = self.observed.rows, self.row_cuts
@@ -159,7 +170,7 @@ class Entries:
         wide, lanes = (0,) * L.shape[1], (0,) * short
 
         def work(b: int) -> None:
-            normal(
+            self.loops.normal(
                 *(rows.indptr, rows.indices, self.weights, left, right, wide, lanes),
                 *(cuts[b], cuts[b + 1], z, flat),
             )
@@ -293,8 +304,7 @@ class Blocks:
         self._core = 1 / (entries.density + core)
 
     def _inverses(self, grams: Host, off: Host, cuts: Host) -> Host:
-        from lowapprox.completion.kernels_tangent import invert_blocks
-
+        loops = self.tangent.entries.loops
         r = self.tangent.rank
         blocks = np.zeros((grams.shape[0], r, len(_lanes(r))))
         a, b = np.tril_indices(r)
@@ -302,7 +312,7 @@ class Blocks:
         k = np.arange(r)
         blocks[:, k, k] += off + 1e-300
         square = blocks[:, :, :r]
-        run_blocks(lambda i: invert_blocks(square, cuts[i], cuts[i + 1]), cuts.size - 1)
+        run_blocks(lambda i: loops.invert_blocks(square, cuts[i], cuts[i + 1]), cuts.size - 1)
         return blocks
 
     def __call__(self, x: Host) -> Host:
@@ -320,13 +330,12 @@ class Blocks:
         return out
 
     def _applied(self, blocks: Host, X: Host, cuts: Host) -> Host:
-        from lowapprox.completion.kernels_tangent import apply_blocks
-
+        loops = self.tangent.entries.loops
         out = np.empty((X.shape[0], blocks.shape[2]))
         flat, result, lanes = blocks.reshape(-1), out.reshape(-1), (0,) * blocks.shape[2]
 
         def work(i: int) -> None:
-            apply_blocks(flat, lanes, X, cuts[i], cuts[i + 1], result)
+            loops.apply_blocks(flat, lanes, X, cuts[i], cuts[i + 1], result)
 
         run_blocks(work, cuts.size - 1)
         return out[:, : X.shape[1]]

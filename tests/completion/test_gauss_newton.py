@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ from tests.strategies import seeds
 
 METHODS = (gauss_newton, irls, scaled_gd, soft_impute)
 EXACT = METHODS[:3]
+compiled = pytest.mark.skipif(
+    os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="too slow without the compiler"
+)
 
 
 def product(factors: Factors) -> Array:
@@ -48,6 +52,7 @@ def test_few_steps_reach_an_exact_fit(condition: float, seed: int) -> None:
     assert len(watch.history) <= 2 * 4 + 12
 
 
+@compiled
 def test_convergence_is_faster_than_linear() -> None:
     known = low_rank(200, 200, 4, 2.5)
     _, watch = solved(gauss_newton, known, 4, tol=1e-13)
@@ -157,6 +162,7 @@ def test_callback_and_iterations(method: Method) -> None:
     assert len(watch.history) == 2
 
 
+@compiled
 @pytest.mark.parametrize("method", METHODS)
 def test_bits_do_not_depend_on_the_threads(method: Any) -> None:
     known = low_rank(1500, 900, 4, 3.0)

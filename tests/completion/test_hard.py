@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,10 @@ from lowapprox.completion.observations import compressed
 from lowapprox.completion.problem import Factors
 from lowapprox.completion.tangent import Entries
 from tests.completion.problems import Known, low_rank, solved
+
+pytestmark = pytest.mark.skipif(
+    os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="too slow without the compiler"
+)
 
 
 @pytest.mark.parametrize(("condition", "seed"), [(1.0, 0), (1.0, 8), (1e3, 0)])

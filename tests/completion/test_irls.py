@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,10 @@ from lowapprox.completion.irls import irls, reweighted
 from lowapprox.completion.observations import compressed
 from lowapprox.completion.problem import Factors, Problem, Watch
 from tests.completion.problems import Known, low_rank, solved
+
+pytestmark = pytest.mark.skipif(
+    os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="too slow without the compiler"
+)
 
 
 @pytest.mark.parametrize("condition", [1.0, 1e3])
