@@ -162,6 +162,14 @@ class LazyProduct(MatrixLike):
         for i in range(0, self.shape[0], step):
             yield i, self.row_block(i, i + step)
 
+    def _check_numpy(self) -> None:
+        """Refuse products by factors of other namespaces."""
+        if self.xp is not np:
+            raise InputTypeError(
+                "`factors` must be NumPy or scipy.sparse arrays for a product with all of them, "
+                f"got arrays of {self.xp.__name__}"
+            )
+
     @cached_property
     def _host(self) -> list[NDArray]:
         return [_rows(op, self.dtype) for op in self.factors]
@@ -182,6 +190,7 @@ class LazyProduct(MatrixLike):
 
     def entries(self) -> NDArray:
         """Return the whole product, as `toarray` does."""
+        self._check_numpy()
         return self.toarray()
 
     def compressed(self) -> tuple[LazyProduct, LazyProduct]:
@@ -230,6 +239,7 @@ class _Kronecker(LazyProduct):
         self, X: Array, products: list[Callable[[Array], Array]], shapes: list[tuple[int, int]]
     ) -> Array:
         """Multiply by one factor after the other, each along its axis."""
+        self._check_numpy()
         k = X.shape[1]
         for j, (multiply, (rows, columns)) in enumerate(zip(products, shapes, strict=True)):
             # The axis of the factor comes first, and goes last, before the columns of X.
@@ -254,6 +264,7 @@ class _KhatriRao(LazyProduct):
         return product
 
     def mat(self, X: Array) -> Array:
+        self._check_numpy()
         last = self._host[-1]
         out = np.empty((self.shape[0], X.shape[1]), np.result_type(self.dtype, X.dtype))
         for rows, block in self._heads():
@@ -262,6 +273,7 @@ class _KhatriRao(LazyProduct):
         return out
 
     def rmat(self, Y: Array) -> Array:
+        self._check_numpy()
         last = self._host[-1].conj()
         out = np.zeros((self.shape[1], Y.shape[1]), np.result_type(self.dtype, Y.dtype))
         for rows, block in self._heads():

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lowapprox import lstsq
 from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox.sketching import (
     SRHT,
@@ -112,6 +113,15 @@ def test_lazy_products_of_sparse_factors_and_their_singular_values():
         close(P.mat(x + 1j), exact @ (x + 1j), float)
         s = randomized_svd(P, P.shape[1], rng=0).s
         np.testing.assert_allclose(s, np.linalg.svd(exact, compute_uv=False), rtol=1e-10)
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_products_with_factors_of_other_namespaces_are_refused(product):
+    A = FORMS["array-api-strict"](np.ones((30, 2)))
+    P = PRODUCTS[product](A, A)
+    for call in (lambda: randomized_svd(P, 1), lambda: lstsq(P, np.ones(900))):
+        with pytest.raises(InputTypeError, match="NumPy"):
+            call()
 
 
 @pytest.mark.parametrize("operator", ["srht", "signs"])
