@@ -159,11 +159,18 @@ def _write_bits(bits: Any, base: int, found: Any, count: int) -> int:
 
 
 @kernel()
-def places_below(distances: Any, start: int, bound: Any, lanes: Any, found: Any) -> tuple[int, int]:
-    """Write where distances are below a bound; return how many, and how far they were looked at.
+def places_below(
+    distances: Any, start: int, bound: Any, lanes: Any, found: Any, values: Any
+) -> tuple[int, int]:
+    """Write where distances are below a bound, and the distances there.
 
     It begins at `start`, a multiple of the lanes, and stops where there is no more room. Distances
     and bound are signed and not negative, so the highest bit of their difference tells.
+
+    Returns
+    -------
+    count, stop : int
+        How many were written, and how far it came.
     """
     w, sign = len(lanes), 8 * distances.itemsize - 1
     whole = distances.size - distances.size % w
@@ -173,11 +180,15 @@ def places_below(distances: Any, start: int, bound: Any, lanes: Any, found: Any)
         if count + w > found.size:
             return count, i
         below = veq(vshr(vsub(vload(distances, i, lanes), bounds), sign), ones)
+        first = count
         count = _write_bits(below, i, found, count)
+        for c in range(first, count):
+            values[c] = distances[found[c]]
     if count + w > found.size:
         return count, whole
     for i in range(whole, distances.size):
         if distances[i] < bound:
             found[count] = i
+            values[count] = distances[i]
             count += 1
     return count, distances.size

@@ -11,7 +11,7 @@ from lowapprox.hamming.problem import Problem
 __all__ = ["Sieve", "bitmaps_of", "sieve_time"]
 
 _BLOCK = 1 << 14  # shifts whose bitmaps are kept at a time, at least
-_SPARE = 256  # shifts that may be left in any part of the text, however small
+_SPARE = 128  # shifts that may be left in any part of the text, however small
 
 # Nanoseconds of one thread for each shift, as in `plan`.
 _MARK = 0.013  # to find a code of one byte in the text
