@@ -6,6 +6,11 @@ side, and then their sum. The direction and the sum stay in registers where they
 
 F, X and the scratch are flat, with ``panels * len(parts) * len(lanes)`` numbers for each row. Rows
 of X do not depend on one another, so no bit depends on how they are shared out among threads.
+
+A sweep over 10 million entries of 100,000 x 20,000 at random places in single precision, with two
+steps, took 0.26 s of one core at 32 columns, 0.44 s at 64, 1.03 s at 128 and 2.24 s at 256 (with
+512-bit vectors): 30, 35, 30 and 27 Gflop/s, where a matrix product ran at 180. The gathering takes
+60 % of that; to fetch 8 or 32 entries ahead in place of 16 made no clear difference.
 """
 
 from __future__ import annotations

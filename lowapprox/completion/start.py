@@ -26,7 +26,9 @@ def spectral_start(problem: Problem, *, steps: int) -> Factors:
         values = values - biases[1][observed.rows.indices]
     U, s, V = leading_pairs(observed, values, k, problem.rng, steps=steps, trim=True)
     s = np.sqrt(s / max(observed.density, np.finfo(float).tiny)).astype(U.dtype)
-    return with_biases(problem, Factors(U * s, V * s), biases)
+    U *= s
+    V *= s
+    return with_biases(problem, Factors(U, V), biases)
 
 
 def mean_biases(problem: Problem) -> tuple[Host | None, Host | None]:
@@ -71,7 +73,9 @@ def with_biases(
             [np.full((part.shape[0], 1), problem.unit)] if constant else [],
         ]
         before, after = ends if first else ends[::-1]
-        parts.append(np.hstack([*before, part, *after]).astype(part.dtype, copy=False))
+        if before or after:
+            part = np.hstack([*before, part, *after]).astype(part.dtype, copy=False)  # noqa: PLW2901
+        parts.append(part)
     U, V = parts
     return Factors(U, V)
 
@@ -106,10 +110,16 @@ def leading_pairs(
     width = min(count + 5, m, n)
     V = rng.standard_normal((n, width)).astype(values.dtype)
     for _ in range(steps):
-        U = _orthonormal(_scaled(A.mat(_scaled(V, col_scale)), row_scale))
-        B = _scaled(A.rmat(_scaled(U, row_scale)), col_scale)
-        V = _orthonormal(B)
-    left, s, right = np.linalg.svd((V.T @ B).astype(np.float64))
+        U = A.mat(V if col_scale is None else V * col_scale)
+        if row_scale is not None:
+            U *= row_scale
+        U = _orthonormal(U)
+        B = A.rmat(U if row_scale is None else U * row_scale)
+        if col_scale is not None:
+            B *= col_scale
+        V, R = factored(B)
+        V = V.astype(values.dtype, copy=False)
+    left, s, right = np.linalg.svd(R)
     dtype = values.dtype
     return (
         U @ right.T[:, :count].astype(dtype),
@@ -119,20 +129,19 @@ def leading_pairs(
 
 
 def _orthonormal(X: Host) -> Host:
-    return factored(X)[0].astype(X.dtype)
+    return factored(X, overwrite=True)[0].astype(X.dtype, copy=False)
 
 
 def _matrix(rows: Compressed, values: Host, shape: tuple[int, int]) -> Any:
     from scipy.sparse import csr_array
 
-    return csr_array((values, rows.indices, rows.indptr), shape=shape)
+    # SciPy wants one dtype for both, and would copy the larger one.
+    few = values.size <= np.iinfo(rows.indices.dtype).max
+    indptr = rows.indptr.astype(rows.indices.dtype) if few else rows.indptr
+    return csr_array((values, rows.indices, indptr), shape=shape)
 
 
 def _trimming(entries: Compressed) -> Host:
     counts = entries.counts
     usual = max(float(counts.mean()), 1.0) if counts.size else 1.0
     return np.minimum(1.0, 2.0 * usual / np.maximum(counts, 1))
-
-
-def _scaled(X: Host, scale: Host | None) -> Host:
-    return X if scale is None else X * scale

@@ -40,20 +40,34 @@ def times(X: Host, C: Host, out: Host) -> None:
     _run(work, X)
 
 
-def factored(X: Host) -> tuple[Host, Host]:
-    """Return Q with orthonormal columns and a small R with ``X = Q R``, in double precision."""
+def factored(X: Host, *, overwrite: bool = False) -> tuple[Host, Host]:
+    """Return Q with orthonormal columns and a small R with ``X = Q R``.
+
+    Large factors are turned block by block, in their own precision, and in place if X may be
+    overwritten.
+    """
     if X.size >= _SMALL:
-        Q, R = X.astype(np.float64), np.eye(X.shape[1])
+        R = W = np.eye(X.shape[1])
         for _ in range(2):  # the second time removes what the squared condition number has left
-            e, E = np.linalg.eigh(gram(Q))
+            e, E = np.linalg.eigh(_turned_gram(X, W))
             if not e[0] > _GRAM_COND * e[-1]:
                 break
             root = np.sqrt(e)
-            times(Q, E / root, Q)
-            R = (E * root).T @ R
+            W, R = W @ (E / root), (E * root).T @ R
         else:
+            Q = X if overwrite else np.empty(X.shape, X.dtype)
+            times(X, W, Q)
             return Q, R
     return np.linalg.qr(X.astype(np.float64, copy=False))
+
+
+def _turned_gram(X: Host, W: Host) -> Host:
+    def part(rows: slice) -> Host:
+        x = X[rows].astype(np.float64, copy=False) @ W
+        product: Host = x.T @ x
+        return product
+
+    return _summed(part, X, X.shape[1])
 
 
 def product_change(old: Factors, new: Factors) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from lowapprox.completion.als import Alternation, als_cg, als_chol
 from lowapprox.completion.compiled import CompiledGradients
 from lowapprox.completion.direct import CholeskyRows
 from lowapprox.completion.halfstep import Gauge, Gradients, Half, HalfSums, Prior, half_step
-from lowapprox.completion.observations import Observations
+from lowapprox.completion.observations import Observations, compressed
 from lowapprox.completion.problem import Factors, Problem, Watch
 from lowapprox.completion.tall import factored, gram, product_change, times
 from tests.completion.problems import Known, low_rank
@@ -176,6 +177,7 @@ def test_rows_longer_than_the_scratch(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(whole, pieces, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("biases", [False, True])
 def test_equal_bits_for_any_number_of_threads(dtype: Any, biases: bool) -> None:
@@ -192,6 +194,25 @@ def test_equal_bits_for_any_number_of_threads(dtype: Any, biases: bool) -> None:
         np.testing.assert_array_equal(factors.U, found[0][0].U)
         np.testing.assert_array_equal(factors.V, found[0][0].V)
         assert told == found[0][1]
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("biases", [False, True])
+def test_memory(biases: bool) -> None:
+    m, n, k = 60_000, 20_000, 32
+    rng = np.random.default_rng(0)
+    key = np.unique(rng.integers(0, m * n, 500_000))
+    values = rng.standard_normal(key.size).astype(np.float32)
+    observed = compressed(key // n, key % n, values, None, (m, n))
+    more = {"row_bias": biases, "col_bias": biases, "max_iter": 4}
+    problem = problem_of(observed, k - 2 * biases, **more)
+    als_cg(problem, None, Watch(problem, Reporter(None, False)))  # loads what is loaded once
+    tracemalloc.start()
+    als_cg(problem, None, Watch(problem, Reporter(None, False)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Three pairs of factors, the best ones and the work of some blocks.
+    assert peak <= 4.5 * (m + n) * k * 4
 
 
 def objective(problem: Problem, factors: Factors) -> float:
