@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Files, and what of them is quick enough without the compiler; `nox -s nojit` runs everything.
 RUNS = [
+    ("tests/completion/test_tangent.py", "forward or adjoint or normal or inverse"),
     ("tests/sketching/test_hash.py", "not independent"),
     ("tests/sketching/test_operators.py", "test_products or partition or identity or degenerate"),
 ]
