@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import platform
+import random
 import subprocess
 import sys
 import time
@@ -119,18 +120,31 @@ def compare(
 def interleaved(
     calls: Sequence[Callable[[], Any]], budget: Budget, rest: float = PAUSE
 ) -> np.ndarray[Any, Any]:
-    """Time some warmed calls in turn, again and again; return a row for each of them."""
+    """Time some warmed calls in turn, again and again; return a row for each of them.
+
+    More than two come in another order each time: a call that follows one which empties the caches
+    takes longer.
+    """
+    order, shuffle = list(range(len(calls))), random.Random(0).shuffle
+    times = np.empty((len(calls), 1))
     gc.collect()
     collecting = gc.isenabled()
     gc.disable()
     try:
-        times = [[once(call, rest)[0] for call in calls]]  # also tells how many fit the budget
-        count = budget.pairs(sum(times[0]) + len(calls) * rest)
-        times += [[once(call, rest)[0] for call in calls] for _ in range(count - 1)]
+        for i in order:
+            times[i] = once(calls[i], rest)[0]
+        # The first round also tells how many fit the budget.
+        count = budget.pairs(float(times.sum()) + len(calls) * rest)
+        times = np.repeat(times, count, axis=1)
+        for k in range(1, count):
+            if len(calls) > 2:
+                shuffle(order)
+            for i in order:
+                times[i, k] = once(calls[i], rest)[0]
     finally:
         if collecting:
             gc.enable()
-    return np.array(times).T
+    return times
 
 
 class Watch:

@@ -471,8 +471,8 @@ TABLES = (
     Table(
         "The automatic rule",
         "`method='auto'` against each method forced, uniform letters in uint8; the methods are "
-        "timed in turn. A method that would need ten times as long as 'auto', by its time for a "
-        "part of the text, is left out.",
+        "timed in turn, in random order. A method that would need ten times as long as 'auto', by "
+        "its time for a part of the text, is left out.",
         tuple(_automatic_cases()),
     ),
     Table(

@@ -67,7 +67,7 @@ _SPECTRUM = 8.0  # once, for each signal and position
 _LOOK = 2e6  # to look for a split pays from here on: ten times what it takes
 _SPARSE = 1.6e-3  # sparse: to add a position,
 _BITMAP = 0.015  # and to mark a letter, for each byte of the codes
-_INCREMENT = 0.8  # scatter: an agreement,
+_INCREMENT = 0.5  # scatter: an agreement,
 _OCCURRENCES = 6.0  # and to look up those of a text letter
 
 
@@ -153,11 +153,9 @@ def frequencies(problem: Problem, sample: tuple[int, int] = _SAMPLE) -> Array:
 
 def _simple(problem: Problem, kinds: int, size: int) -> tuple[float, str]:
     """Return the least predicted time of a method for all letters, and its name."""
-    time, name = min(
-        (_bits(kinds, size, problem), "bits"),
-        (_byte(size, problem), "byte"),
-        (_fft(kinds, problem), "fft"),
-    )
+    time, name = min((_bits(kinds, size, problem), "bits"), (_byte(size, problem), "byte"))
+    if time > 1.0:  # "fft" takes as much for one signal
+        time, name = min((time, name), (_fft(kinds, problem), "fft"))
     return _encode(problem) + time, name
 
 
@@ -180,7 +178,9 @@ def _splits(problem: Problem, counts: Array) -> Iterator[_Split]:
     yield _Split(encode + _byte(size, problem), none, none, none, all_)
     if kinds <= 4:
         return
-    increment = _INCREMENT * (1 + problem.pattern.span / 1e6)  # the shifts do not fit the caches
+    # The longer the pattern, the farther off is the cache that holds the shifts it meets.
+    spans = problem.pattern.span / 1e5
+    increment = _INCREMENT * (1 + 0.7 * min(spans, 1.0) + 0.16 * spans)
     each = frequencies(problem) * (_OCCURRENCES + increment * counts)
     order = np.argsort(-counts, kind="stable")
     for top in (0, *(1 << np.arange(kinds.bit_length())).tolist()):
