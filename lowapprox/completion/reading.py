@@ -28,10 +28,17 @@ _BLOCK = 1 << 20  # entries of a dense array that are looked at together
 
 
 class _Given(NamedTuple):
-    """Entries by rows in memory of their own, equal positions as they came; and the shape."""
+    """Entries in memory of their own, equal positions as they came, by rows or by columns."""
 
-    rows: Compressed
+    half: Compressed
     shape: tuple[int, int]
+    by_columns: bool = False
+
+    def observed(self) -> Observations:
+        """Return the entries in both orders."""
+        if self.by_columns:
+            return _Given(self.half, self.shape[::-1]).observed().T
+        return Observations(self.shape, *both_orders(self.half, self.shape))
 
 
 def read(
@@ -81,7 +88,7 @@ def read(
         given = _dense(A, mask, weights, name)
     if shape is not None and shape != given.shape:
         raise InputError(f"`shape` must be that of `{name}`, {given.shape}, got {shape}")
-    observed = Observations(given.shape, *both_orders(*given))
+    observed = given.observed()
     observed = _without_duplicates(observed, duplicates, name)
     if weights is not None and _is_sparse(A):
         observed = _weighted(observed, weights, duplicates, name)
@@ -144,7 +151,7 @@ def _sparse(A: Any, name: str) -> _Given:
     values = A.data[:count].astype(_precision(A.dtype, name))
     indices = _positions(A.indices[:count], count, side[1], name).astype(index_dtype(shape))
     half = Compressed(A.indptr.astype(np.int64), indices, values, None)
-    return _Given(half if A.format == "csr" else transposed(half, shape[0]), shape)
+    return _Given(half, shape, A.format == "csc")
 
 
 def _coordinates(A: Any) -> tuple[Host, Host, Host]:
@@ -213,9 +220,8 @@ def _weighted(observed: Observations, weights: Any, duplicates: str, name: str) 
             f"`weights` must be a sparse array of the pattern of `{name}`, "
             f"got {type(weights).__name__}"
         )
-    rows, shape = _sparse(weights, "weights")
-    given = Observations(shape, *both_orders(rows, shape))
-    given = _without_duplicates(given, duplicates, "weights")
+    given = _without_duplicates(_sparse(weights, "weights").observed(), duplicates, "weights")
+    shape = given.shape
     if shape != observed.shape or not (
         np.array_equal(given.rows.indptr, observed.rows.indptr)
         and np.array_equal(given.rows.indices, observed.rows.indices)

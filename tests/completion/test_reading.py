@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -337,75 +338,79 @@ def test_nothing_observed(shape: tuple[int, int]) -> None:
     assert read(([], [], []), shape=shape).count == 0
 
 
-def large(index: Any = np.int64) -> tuple[Array, Array, Array]:
-    """More entries than NumPy sorts, a third of them in one row, in random order."""
+def many(index: Any = np.int64) -> tuple[Array, Array, Array]:
+    """Entries in random order, a third of them in one row."""
     gen = np.random.default_rng(0)
-    m, n = 3000, 60_000
+    m, n = MANY
     key = np.unique(
-        np.concatenate([gen.integers(0, m * n, 120_000), 7 * n + gen.permutation(n)[:58_000]])
+        np.concatenate([gen.integers(0, m * n, 8000), 7 * n + gen.permutation(n)[:3900]])
     )
     gen.shuffle(key)
     return (key // n).astype(index), (key % n).astype(index), gen.standard_normal(key.size)
 
 
+MANY = (300, 4000)
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the kernels sort although there are few entries."""
+    monkeypatch.setattr(sorting, "KERNEL_ENTRIES", 100)
+
+
 def test_kernels_sort_as_numpy_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    i, j, v = large()
-    shape = (3000, 60_000)
+    i, j, v = many()
     w = np.abs(v) + 0.1
-    assert i.size > sorting.KERNEL_ENTRIES
     orders = [
         np.arange(i.size),
         np.lexsort((j, i)),
         np.lexsort((i, j)),
         np.argsort(i, kind="stable"),
     ]
-    found = []
+    single = (i.astype(np.int32), j.astype(np.int32), v.astype(np.float32))
+    wanted = compressed(i, j, v, w, MANY), compressed(*single, None, MANY)
+    monkeypatch.setattr(sorting, "KERNEL_ENTRIES", 100)
     for threads in (1, 2, 4):
         with thread_limit(threads):
-            found += [compressed(i[o], j[o], v[o], w[o], shape) for o in orders]
-            single = (i.astype(np.int32), j.astype(np.int32), v.astype(np.float32))
-            found_single = compressed(*single, None, shape)
-    monkeypatch.setattr(sorting, "KERNEL_ENTRIES", 1 << 40)
-    wanted = compressed(i, j, v, w, shape)
-    assert all(same(x, wanted) for x in found)
-    assert same(found_single, compressed(*single, None, shape))
-    assert sp.coo_array((v, (i, j)), shape=shape).tocsr()[[7]].nnz == wanted.rows.counts[7]
+            assert all(same(compressed(i[o], j[o], v[o], w[o], MANY), wanted[0]) for o in orders)
+            assert same(compressed(*single, None, MANY), wanted[1])
 
 
-def test_sparse_forms_of_a_large_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
-    i, j, v = large(np.int32)
-    shape = (3000, 60_000)
-    wanted = read((i, j, v), shape=shape)
-    coo = sp.coo_array((v, (i, j)), shape=shape)
+@pytest.mark.usefixtures("compiled")
+def test_sparse_forms_by_kernels() -> None:
+    i, j, v = many(np.int32)
+    wanted = read((i, j, v), shape=MANY)
+    coo = sp.coo_array((v, (i, j)), shape=MANY)
     for form in (coo, coo.tocsr(), coo.tocsc(), coo.tocsr().tocsc().tocsr()):
         assert same(read(form), wanted)
     keep = v[np.lexsort((j, i))] > 0
     chosen = v > 0
-    assert same(wanted.selected(keep), read((i[chosen], j[chosen], v[chosen]), shape=shape))
+    assert same(wanted.selected(keep), read((i[chosen], j[chosen], v[chosen]), shape=MANY))
 
 
+@pytest.mark.usefixtures("compiled")
 def test_equal_positions_keep_their_order_in_the_kernels() -> None:
-    i, j, v = large()
-    i, j = np.concatenate([i, i[::-1]]), np.concatenate([j, j[::-1]])
-    v = np.concatenate([v, -v[::-1]])
-    observed = read((i, j, v), shape=(3000, 60_000), duplicates="last")
-    first = read((i[: v.size // 2], j[: v.size // 2], v[: v.size // 2]), shape=(3000, 60_000))
+    i, j, v = many()
+    first = read((i, j, v), shape=MANY)
+    twice = (*(np.concatenate([x, x[::-1]]) for x in (i, j)), np.concatenate([v, -v[::-1]]))
+    observed = read(twice, shape=MANY, duplicates="last")
     assert np.array_equal(observed.rows.values, -first.rows.values)
-    mean = read((i, j, v), shape=(3000, 60_000), duplicates="mean")
+    mean = read(twice, shape=MANY, duplicates="mean")
     assert not mean.rows.values.any()
     assert mean.count == first.count
 
 
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="takes minutes")
 def test_memory_is_that_of_the_result() -> None:
-    """Never dense: the matrix has 10^12 entries; and no more than twice the result is held."""
+    """Never dense: the matrix has 10^10 entries; and no more than twice the result is held."""
     gen = np.random.default_rng(1)
-    side, count = 10**6, 10**6
-    i, j = gen.integers(0, side, (2, count), dtype=np.int32)
-    v = gen.standard_normal(count)
-    coo = sp.coo_array((v, (i, j)), shape=(side, side))
-    read(coo, duplicates="last")  # compiles
+    side = 10**5
+    key = gen.permutation(np.unique(gen.integers(0, side**2, 300_000)))
+    i, j = (key // side).astype(np.int32), (key % side).astype(np.int32)
+    coo = sp.coo_array((gen.standard_normal(key.size), (i, j)), shape=(side, side))
+    read(coo)  # compiles
     tracemalloc.start()
-    observed = read(coo, duplicates="last")
+    observed = read(coo)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     halves = (observed.rows, observed.columns)
