@@ -67,7 +67,7 @@ _SPECTRUM = 8.0  # once, for each signal and position
 _LOOK = 2e6  # to look for a split pays from here on: ten times what it takes
 _SPARSE = 1.6e-3  # sparse: to add a position,
 _BITMAP = 0.015  # and to mark a letter, for each byte of the codes
-_INCREMENT = 0.5  # scatter: an agreement,
+_INCREMENT = 0.45  # scatter: an agreement,
 _OCCURRENCES = 6.0  # and to look up those of a text letter
 
 
@@ -189,7 +189,7 @@ def _splits(problem: Problem, counts: Array) -> Iterator[_Split]:
             break
         fft = none.copy()
         fft[order[:top]] = all_[order[:top]]
-        for slope in (1.2e-3, 2e-3, 3e-3):
+        for slope in (1.2e-3, 2e-3, 3e-3, 1.0):
             scatter = ~fft & all_ & (each < slope * counts)
             bits = ~fft & all_ & ~scatter
             rest = int(bits.sum()), int(counts[bits].sum())
@@ -231,7 +231,8 @@ def _sparse(kinds: int, size: int, problem: Problem) -> float:
     alphabet = problem.text.alphabet
     codes = 1.0 if alphabet.agree is None else float(alphabet.agree.mean()) * alphabet.codes
     mark = _BITMAP * float(alphabet.dtype.itemsize) * codes
-    return 0.35 + mark * kinds + _SPARSE * (1 + kinds / 400) * size
+    once = _START[0] / problem.shifts + 0.35
+    return once + mark * kinds + _SPARSE * (1 + kinds / 400) * size
 
 
 def _byte(size: int, problem: Problem) -> float:

@@ -34,7 +34,7 @@ def test_choice(gen: np.random.Generator) -> None:
     assert chosen(dna, dna[:100_000]) == [FFTCounter]
     words = zipf(gen, 10_000, 300_000)
     assert chosen(words, words[:5_000]) == [SparseBitsCounter, ScatterCounter]
-    assert chosen(words, words[:20_000]) == [SparseBitsCounter, FFTCounter, ScatterCounter]
+    assert chosen(words, words[:30_000]) == [SparseBitsCounter, FFTCounter, ScatterCounter]
     long = gen.integers(0, 256, 2_000_000).astype(np.uint8)  # spectra would fill gigabytes
     assert chosen(long, long[:1_000_000]) == [SparseBitsCounter]
     rare = gen.integers(0, 10**6, 300_000)
