@@ -369,6 +369,7 @@ def test_types_are_checked() -> None:
         lstsq(FORMS["array-api-strict"](A), np.ones(30))
 
 
+@pytest.mark.large
 def test_equal_seeds_give_equal_bits_for_any_threads() -> None:
     A, b, _ = problem(40_000, 30, 1e6)
     found = []
@@ -379,6 +380,7 @@ def test_equal_seeds_give_equal_bits_for_any_threads() -> None:
         assert (one == two).all()
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("form", ["C", "F", "strided"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_large_matrices(form: str, dtype: Any) -> None:
