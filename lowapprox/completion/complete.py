@@ -58,6 +58,7 @@ _SHARE, _MOST_HELD = 0.01, 100_000  # what is held out for a check
 _PART = 1 << 16  # numbers
 _PATIENCE = 3  # steps without an improvement at the entries held out
 _CONTRADICTION = 10.0  # error at the entries held out over the residual
+_NOISE = 1e-2  # error of the best rank, of values of size one: the data are not exact
 _ROUNDING = 1e-6  # error at the entries held out that needs no explanation
 
 
@@ -234,6 +235,8 @@ def complete(
             k, errors = chosen_rank(whole)
         whole = replace(whole, rank=k)
         more["rank_errors"] = {r: scale * error for r, error in errors.items()}
+        if method == "auto" and errors and errors[k] > _NOISE:
+            method = "als-cg"
     found = diagnose(observed, whole.rank)
     announce(found, request.ridge)
     problem = _with_held_out(whole, request, method, offset, scale)

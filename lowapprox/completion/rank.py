@@ -20,7 +20,10 @@ _SWEEPS = 30  # for each rank at most
 _PATIENCE = 3
 _STILL = 3e-3  # relative fall of the error in a sweep, below which a rank has shown what it can
 _WORTH = 5e-3  # relative fall of the error that a larger rank must bring
+_NARROW = 0.15  # width of a gap over its upper end
+_ALIKE = 1.05  # ratio of two errors that are nearly the same
 _LOOSE = 0.8  # of the fall: smaller ranks that near it are worth a look
+_CHANCE = 0.3  # the same for a single entry: differences of fewer are chance
 _EXACT = 1e-5  # of the values' root mean square: nothing is left to explain
 
 
@@ -39,6 +42,7 @@ def chosen_rank(problem: Problem) -> tuple[int, dict[int, float]]:
         return min(most, 1), {}
     trial = replace(problem, observed=observed, held_out=judged)
     size = float(np.sqrt(np.mean(judged.values**2)))
+    worth = 1.0 + max(_WORTH, _CHANCE / np.sqrt(judged.values.size))
     runs: dict[int, tuple[float, Factors]] = {}
 
     def tried(rank: int) -> float:
@@ -49,27 +53,39 @@ def chosen_rank(problem: Problem) -> tuple[int, dict[int, float]]:
     def smallest(share: float) -> int:
         """Return the smallest rank that brings this share of the fall, on a logarithmic scale."""
         least = min(error for error, _ in runs.values())
-        bar = max(least * (1.0 + _WORTH), _EXACT * size, least**share * size ** (1.0 - share))
+        bar = max(least * worth, _EXACT * size, least**share * size ** (1.0 - share))
         return min(r for r, (error, _) in runs.items() if error <= bar)
 
     rank, error = 1, tried(1)
     while rank < most and error > _EXACT * size:
         rank, before = min(2 * rank, most), error
         error = tried(rank)
-        if error > before * (1.0 - _WORTH):
+        if error * worth > before:
             break
-    while gaps := _gaps(sorted(runs), (smallest(1.0), smallest(_LOOSE))):
+    while gaps := _gaps({r: e for r, (e, _) in runs.items()}, (smallest(1.0), smallest(_LOOSE))):
         tried(gaps[0])
     return smallest(1.0), {r: runs[r][0] for r in sorted(runs)}
 
 
-def _gaps(tried: list[int], around: tuple[int, int]) -> list[int]:
-    """Return the middles of gaps below and above the first rank, and below the second."""
+def _gaps(errors: dict[int, float], around: tuple[int, int]) -> list[int]:
+    """Return the middles of gaps below and above the first rank, and below the second.
+
+    Narrow gaps between errors that are nearly the same are left as they are.
+    """
+    tried = sorted(errors)
     places = [tried.index(rank) for rank in around]
     pairs = [(place - 1, place) for place in places]
     pairs.insert(1, (places[0], places[0] + 1))
     ends = [(tried[a], tried[b]) for a, b in pairs if a >= 0 and b < len(tried)]
-    return [(low + high) // 2 for low, high in ends if high - low > 1]
+    return [
+        (low + high) // 2
+        for low, high in ends
+        if high - low > 1
+        and (
+            high - low > _NARROW * high
+            or max(errors[low], errors[high]) > _ALIKE * min(errors[low], errors[high])
+        )
+    ]
 
 
 def _largest(problem: Problem) -> int:
