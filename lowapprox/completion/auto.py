@@ -15,9 +15,11 @@ __all__ = ["auto", "searches"]
 
 _DONE = {"residual", "callback", "max_iter"}
 _STEPS = 2  # of conjugate gradients
+_SETTLING = 300  # sweeps at most, where no exact fit was found
 _SWEEPS = 10  # over which the fall of the residual is judged
 _STUCK = 0.97  # fall in that many sweeps from which on something else may be better
 _SMALL = 100_000  # entries times rank, up to which a long search costs little
+_MEDIUM = 1_000_000  # the same, up to which MatrixIRLS is worth its time
 _SURE = 3.0  # oversampling from which on an exact fit is taken for the truth
 _TIGHT = 2.2  # oversampling, below which a stuck fit is not taken for noise
 _CLEAN = 1e-2  # relative residual below which noise is not likely
@@ -54,10 +56,11 @@ def auto(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     # What is left is noise after all; fits without the ridge have followed it.
     watch.go_on(forget=problem.held_out is None)
     solver = gradients(learning, _STEPS)
-    while True:
+    for _ in range(_SETTLING):
         residual, change = alternation.sweep(solver)
         if watch("als-cg", alternation.factors, residual=residual, change=change):
             break
+    watch.reason = watch.reason or "stagnated"
     if tight and residual < _CLEAN and watch.reason == "change":
         watch.reason = "stagnated"
     return watch.best or alternation.factors
@@ -75,13 +78,26 @@ def _search(problem: Problem, factors: Factors, watch: Watch, *, tight: bool) ->
     _finished(problem, factors, watch, _VERY_NEAR)
     if watch.reason not in _DONE:
         watch.go_on()
-        factors = stepwise(problem, None, watch, _slow)
-        _finished(problem, factors, watch, _NEAR)
-    if tight and watch.reason not in _DONE:
+        _grow(problem, watch)
+    if tight and watch.reason not in _DONE and problem.observed.count * problem.rank < _MEDIUM:
         from lowapprox.completion.irls import irls
 
         watch.go_on()
         irls(problem, None, watch)
+
+
+def _grow(problem: Problem, watch: Watch) -> None:
+    """Add components one by one, and finish by Gauss-Newton as soon as that converges."""
+    factors = stepwise(problem, None, watch, _slow)
+    while watch.reason not in _DONE:
+        residual = watch.history[-1].residual
+        _finished(problem, factors, watch, _NEAR)
+        if watch.reason in _DONE or not residual < _NEAR:
+            return
+        # Too early: alternation goes on.
+        factors, stuck = _nearer(problem, factors, watch, _FALLING * residual)
+        if stuck:
+            return
 
 
 def searches(problem: Problem) -> bool:
@@ -119,6 +135,20 @@ def _finished(problem: Problem, factors: Factors, watch: Watch, near: float) -> 
         if attempt.reason in _DONE and (attempt.reason != "max_iter" or _over(watch)):
             watch.reason, watch.best = attempt.reason, attempt.best
             return
+
+
+def _nearer(problem: Problem, factors: Factors, watch: Watch, goal: float) -> tuple[Factors, bool]:
+    """Alternate until the residual has come down to a goal; return whether it did not."""
+    alternation = Alternation(problem, factors)
+    solver = gradients(problem, _STEPS + 1)
+    residuals: list[float] = []
+    while True:
+        residual, change = alternation.sweep(solver)
+        residuals.append(residual)
+        if watch("als-cg", alternation.factors, residual=residual, change=change):
+            return alternation.factors, watch.reason not in _DONE
+        if residual < goal or fall(residuals, 3 * _SWEEPS) > _STUCK:
+            return alternation.factors, residual >= goal
 
 
 def _over(watch: Watch) -> bool:
