@@ -64,8 +64,12 @@ def _fitted(
     while growth < _GIVEN_UP and done != steps:
         tangent = Tangent(entries, point.U, point.V)
         # It vanishes with the residual, which keeps the convergence faster than linear.
-        damping = share * entries.density * entries.relative(residual)
-        x, predicted = _direction(tangent, point.s, residual, ridge, damping, tol)
+        part = entries.relative(residual)
+        damping = share * part * entries.density
+        scaled = point.s[0] / np.maximum(point.s, 1e-12 * point.s[0])
+        # A weak component may move little before the tangent space bends away from it.
+        weights = damping * part * np.outer(scaled, scaled), damping * scaled
+        x, predicted = _direction(tangent, point.s, residual, ridge, weights, tol)
         after = retract(tangent, point.s, x)
         left = entries.values - entries.inner(after.U * after.s, after.V)
         lower = _loss(entries, left, after, ridge)
@@ -94,12 +98,15 @@ def _loss(entries: Entries, residual: Host, point: Point, ridge: float) -> float
 
 
 def _direction(
-    tangent: Tangent, s: Host, residual: Host, ridge: float, damping: float, tol: float
+    tangent: Tangent,
+    s: Host,
+    residual: Host,
+    ridge: float,
+    damping: tuple[Host, Host],
+    tol: float,
 ) -> tuple[Host, float]:
     """Return the damped step, and by how much the linear model says the loss falls."""
-    # A weak component may move little before the tangent space bends away from it.
-    scaled = np.sqrt(damping) * s[0] / np.maximum(s, 1e-12 * s[0])
-    core, off = np.outer(scaled, scaled), np.sqrt(damping) * scaled
+    core, off = damping
     weight = np.empty(tangent.size)
     A, C, B = tangent.parts(weight)
     A[...], C[...], B[...] = core, off, off

@@ -52,6 +52,14 @@ def test_few_steps_reach_an_exact_fit(condition: float, seed: int) -> None:
     assert len(watch.history) <= 2 * 4 + 12
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_condition_number_of_a_million(seed: int) -> None:
+    known = low_rank(100, 80, 4, 3.0, condition=1e6, seed=seed)
+    factors, watch = solved(gauss_newton, known, 4, tol=1e-11)
+    assert watch.reason == "residual"
+    assert known.error(factors.U, factors.V) < 1e-9
+
+
 @compiled
 def test_convergence_is_faster_than_linear() -> None:
     known = low_rank(200, 200, 4, 2.5)
