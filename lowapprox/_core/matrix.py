@@ -438,6 +438,8 @@ def _dense_numpy(A: Any, name: str) -> MatrixLike:
 
 
 def _compute_dtype(dtype: Any, name: str = "A") -> np.dtype[Any]:
+    if isinstance(dtype, np.dtype) and dtype.char in "fdFD" and dtype.isnative:
+        return dtype  # at once: to write the name of a dtype takes microseconds
     if str(dtype) == "bfloat16":
         return np.dtype(np.float32)
     dtype = np.dtype(dtype)

@@ -157,8 +157,10 @@ def checked_sides(op: MatrixLike, b: Array) -> tuple[Host, bool, np.dtype[Any]]:
     side = as_matrix(given[:, None] if vector else given, "b")
     if side.kind != "dense":
         raise InputTypeError(f"`b` must be a dense array, got {type(b).__name__}")
-    name = given.dtype.name if isinstance(given.dtype, np.dtype) else str(given.dtype)
-    exact = name == "bool" or "int" in name
+    if isinstance(given.dtype, np.dtype):
+        exact = given.dtype.kind in "biu"
+    else:
+        exact = str(given.dtype) == "bool" or "int" in str(given.dtype)
     dtype = op.dtype if exact else np.result_type(op.dtype, side.dtype)
     wide = np.result_type(side.dtype, np.float64)
     return np.ascontiguousarray(side.to_numpy(side.entries()), wide), vector, dtype

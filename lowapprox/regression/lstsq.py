@@ -52,7 +52,7 @@ __all__ = ["lstsq"]
 
 _U = float(np.finfo(float).eps)
 _SMALL = 1 << 21  # entries, up to which a factorization takes no longer than a sketch
-_TINY = 9000  # entries, up to which BLAS takes one thread anyway
+_TINY, _NARROW = 9000, 16  # entries and columns, up to which BLAS takes one thread anyway
 _SMALL_OPERATOR = 1 << 22  # entries, up to which an operator is made an array
 _CHOLESKY = 3e6  # condition number, up to which the normal equations keep enough digits
 _DIRECT_COLUMNS = 1500
@@ -187,7 +187,8 @@ def lstsq(
     op, method, why = _choose(op, request)
     system = make_system(op, rhs.values, request.weights, request.ridge)
     # Tiles go to the threads; NumPy's and SciPy's pools hinder one another.
-    with blas_threads(1) if op.shape[0] * op.shape[1] > _TINY else contextlib.nullcontext():
+    tiny = op.shape[0] * op.shape[1] <= _TINY and op.shape[1] <= _NARROW
+    with contextlib.nullcontext() if tiny else blas_threads(1):
         empty, quick = 0 in op.shape or rhs.count == 0, None
         if request.method == "auto" and not empty:
             quick = small(system, float(rhs.norms[0]) or 1.0, request.target)
