@@ -22,6 +22,7 @@ _SMALL = 100_000  # entries times rank, up to which a long search costs little
 _MEDIUM = 1_000_000  # the same, up to which MatrixIRLS is worth its time
 _SURE = 3.0  # oversampling from which on an exact fit is taken for the truth
 _TIGHT = 2.2  # oversampling, below which a stuck fit is not taken for noise
+_LIMIT = 1.5  # oversampling, below which a noisy fit has to be judged by entries held out
 _CLEAN = 1e-2  # relative residual below which noise is not likely
 _STRUCTURE = 1.1  # leading value of the residual over that with random signs
 _NEAR = 1e-2  # relative residual from which on Gauss-Newton converges fast
@@ -61,7 +62,10 @@ def auto(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
         if watch("als-cg", alternation.factors, residual=residual, change=change):
             break
     watch.reason = watch.reason or "stagnated"
-    if tight and residual < _CLEAN and watch.reason == "change":
+    # Near the limit noise cannot be told from an exact fit that was not found, unless entries that
+    # were held out say how good the fit is.
+    unjudged = problem.held_out is None and problem.observed.oversampling(problem.rank) < _LIMIT
+    if watch.reason == "change" and (unjudged or (tight and residual < _CLEAN)):
         watch.reason = "stagnated"
     return watch.best or alternation.factors
 

@@ -313,13 +313,13 @@ def test_thin_matrices(shape: tuple[int, int]) -> None:
 
 def test_a_row_with_a_third_of_all_entries() -> None:
     rng = np.random.default_rng(0)
-    U, V = rng.standard_normal((200, 2)), rng.standard_normal((300, 2))
-    mask = rng.random((200, 300)) < 600 / 60_000 * 1.6
+    truth = np.outer(1 + rng.random(60), 1 + rng.random(300))
+    mask = rng.random(truth.shape) < 600 / truth.size
     mask[7] = True
-    mask[np.arange(200), rng.integers(0, 300, 200)] = True
-    A = np.where(mask, U @ V.T + 0.01 * rng.standard_normal(mask.shape), np.nan)
-    result = complete(A, 2, rng=0)
-    assert np.isfinite(whole(result)).all()
+    assert mask[7].sum() > 0.3 * mask.sum()
+    A = np.where(mask, truth + 0.01 * rng.standard_normal(mask.shape), np.nan)
+    result = complete(A, 1, rng=0)
+    assert np.abs(whole(result) - truth).max() < 0.2
 
 
 @pytest.mark.parametrize(
