@@ -39,7 +39,7 @@ from lowapprox._core.simd import (
     vxor,
 )
 
-__all__ = ["COLUMN", "full_add", "half_add", "mark", "subtract_tiles"]
+__all__ = ["COLUMN", "add_eight", "full_add", "half_add", "mark", "subtract_tiles"]
 
 # Shifts that are counted at a time. Twice as many were no faster with registers of 64 bytes, and
 # slower with shorter ones.
@@ -128,25 +128,38 @@ def _one_row(rows: Any, loads: Any, i: int, base: int, direct: Any) -> Any:
 
 
 @kernel(inline=True)
-def _add_eight(
-    rows: Any, loads: Any, i: int, base: int, form: Any, p0: Any, p1: Any, p2: Any
+def add_eight(
+    p0: Any, p1: Any, p2: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any
 ) -> Any:
-    """Add eight rows to three planes; return the planes and the carry."""
-    p0, a = _add_two(rows, loads, i, base, form, p0)
-    p0, b = _add_two(rows, loads, i + 2, base, form, p0)
-    p1, c = full_add(p1, a, b)
-    p0, a = _add_two(rows, loads, i + 4, base, form, p0)
-    p0, b = _add_two(rows, loads, i + 6, base, form, p0)
-    p1, d = full_add(p1, a, b)
-    p2, carry = full_add(p2, c, d)
+    """Add eight rows, `a` to `h`, to three planes; return the planes and the carry."""
+    p0, twos = full_add(p0, a, b)
+    p0, more = full_add(p0, c, d)
+    p1, fours = full_add(p1, twos, more)
+    p0, twos = full_add(p0, e, f)
+    p0, more = full_add(p0, g, h)
+    p1, rest = full_add(p1, twos, more)
+    p2, carry = full_add(p2, fours, rest)
     return p0, p1, p2, carry
 
 
 @kernel(inline=True)
-def _add_two(rows: Any, loads: Any, i: int, base: int, form: Any, p: Any) -> Any:
+def _add_eight(
+    rows: Any, loads: Any, i: int, base: int, form: Any, p0: Any, p1: Any, p2: Any
+) -> Any:
     digits, direct = form
-    one = _row(rows, loads, i, base, digits, direct)
-    return full_add(p, one, _row(rows, loads, i + 1, base, digits, direct))
+    return add_eight(
+        p0,
+        p1,
+        p2,
+        _row(rows, loads, i, base, digits, direct),
+        _row(rows, loads, i + 1, base, digits, direct),
+        _row(rows, loads, i + 2, base, digits, direct),
+        _row(rows, loads, i + 3, base, digits, direct),
+        _row(rows, loads, i + 4, base, digits, direct),
+        _row(rows, loads, i + 5, base, digits, direct),
+        _row(rows, loads, i + 6, base, digits, direct),
+        _row(rows, loads, i + 7, base, digits, direct),
+    )
 
 
 @kernel(inline=True)

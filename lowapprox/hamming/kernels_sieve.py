@@ -26,7 +26,7 @@ from lowapprox._core.simd import (
     vsub,
     vxor,
 )
-from lowapprox.hamming.kernels_bits import COLUMN, full_add, mark
+from lowapprox.hamming.kernels_bits import COLUMN, add_eight, full_add, mark
 
 __all__ = ["COLUMN", "GROUP", "places_below", "sieve"]
 
@@ -46,15 +46,19 @@ def _row(words: Any, loads: Any, i: int, base: int) -> Any:
 
 @kernel(inline=True)
 def _add_eight(words: Any, loads: Any, i: int, base: int, p0: Any, p1: Any, p2: Any) -> Any:
-    """Add eight rows to three planes; return the planes and the carry."""
-    p0, a = full_add(p0, _row(words, loads, i, base), _row(words, loads, i + 1, base))
-    p0, b = full_add(p0, _row(words, loads, i + 2, base), _row(words, loads, i + 3, base))
-    p1, c = full_add(p1, a, b)
-    p0, a = full_add(p0, _row(words, loads, i + 4, base), _row(words, loads, i + 5, base))
-    p0, b = full_add(p0, _row(words, loads, i + 6, base), _row(words, loads, i + 7, base))
-    p1, d = full_add(p1, a, b)
-    p2, carry = full_add(p2, c, d)
-    return p0, p1, p2, carry
+    return add_eight(
+        p0,
+        p1,
+        p2,
+        _row(words, loads, i, base),
+        _row(words, loads, i + 1, base),
+        _row(words, loads, i + 2, base),
+        _row(words, loads, i + 3, base),
+        _row(words, loads, i + 4, base),
+        _row(words, loads, i + 5, base),
+        _row(words, loads, i + 6, base),
+        _row(words, loads, i + 7, base),
+    )
 
 
 @kernel(inline=True)

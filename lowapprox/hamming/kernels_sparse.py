@@ -14,7 +14,7 @@ import numpy as np
 
 from lowapprox._core.jit import kernel
 from lowapprox._core.simd import vadd, vfill, vfunnel, vload, vstore, vsub, vwhere, vxor
-from lowapprox.hamming.kernels_bits import COLUMN, full_add, half_add, mark
+from lowapprox.hamming.kernels_bits import COLUMN, add_eight, full_add, half_add, mark
 
 __all__ = ["COLUMN", "PLANES", "RUN", "subtract_sparse"]
 
@@ -32,15 +32,19 @@ def _row(rows: Any, offsets: Any, i: int, base: int) -> Any:
 
 @kernel(inline=True)
 def _add_eight(rows: Any, offsets: Any, i: int, base: int, p0: Any, p1: Any, p2: Any) -> Any:
-    """Add eight rows to three planes; return the planes and the carry."""
-    p0, a = full_add(p0, _row(rows, offsets, i, base), _row(rows, offsets, i + 1, base))
-    p0, b = full_add(p0, _row(rows, offsets, i + 2, base), _row(rows, offsets, i + 3, base))
-    p1, c = full_add(p1, a, b)
-    p0, a = full_add(p0, _row(rows, offsets, i + 4, base), _row(rows, offsets, i + 5, base))
-    p0, b = full_add(p0, _row(rows, offsets, i + 6, base), _row(rows, offsets, i + 7, base))
-    p1, d = full_add(p1, a, b)
-    p2, carry = full_add(p2, c, d)
-    return p0, p1, p2, carry
+    return add_eight(
+        p0,
+        p1,
+        p2,
+        _row(rows, offsets, i, base),
+        _row(rows, offsets, i + 1, base),
+        _row(rows, offsets, i + 2, base),
+        _row(rows, offsets, i + 3, base),
+        _row(rows, offsets, i + 4, base),
+        _row(rows, offsets, i + 5, base),
+        _row(rows, offsets, i + 6, base),
+        _row(rows, offsets, i + 7, base),
+    )
 
 
 @kernel()
