@@ -16,7 +16,7 @@ FAMILIES = ("completion", "hamming", "regression", "svd")
 CORE = {"base", "_core"}
 BELOW_FAMILIES = CORE | {"datasets", "sketching", "_subspace"}
 ALLOWED: dict[str, set[str]] = {
-    "base": set(),  # _core/errors.py, typing.py, jit.py, simd.py
+    "base": set(),  # _core/errors.py, typing.py, jit.py, simd*.py
     "_core": {"base"},
     "datasets": CORE,
     "sketching": CORE,
@@ -25,9 +25,9 @@ ALLOWED: dict[str, set[str]] = {
     "adapters": BELOW_FAMILIES | set(FAMILIES),  # cli.py, demo.py, plot.py, estimators.py
     "lowapprox": {"adapters"} | BELOW_FAMILIES | set(FAMILIES),  # lowapprox/__init__.py
 }
-BASE = {"errors", "typing", "jit", "simd"}
+BASE = {"errors", "typing", "jit", "simd", "simd_tiles"}
 ADAPTERS = {"__main__", "cli", "demo", "plot", "estimators"}
-NUMBA_DOORS = {"lowapprox/_core/jit.py", "lowapprox/_core/simd.py"}
+NUMBA_DOORS = {f"lowapprox/_core/{door}.py" for door in ("jit", "simd", "simd_tiles")}
 NUMBA_SETTINGS = {"lowapprox/_core/threads.py", "lowapprox/_core/config.py"}
 # Too slow, or optional: only inside the function that needs them.
 HEAVY = {
@@ -35,7 +35,7 @@ HEAVY = {
     *("torch", "cupy", "jax", "dask", "rich", "pandas", "joblib"),
 }
 KERNEL_IMPORTS = {"__future__", "math", "typing", "collections.abc", "numpy"}
-KERNEL_DOORS = {"lowapprox._core.jit", "lowapprox._core.simd"}
+KERNEL_DOORS = {f"lowapprox._core.{door}" for door in ("jit", "simd", "simd_tiles")}
 
 
 def part(module: str) -> str:

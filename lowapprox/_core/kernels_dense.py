@@ -13,17 +13,8 @@ from typing import Any
 import numpy as np
 
 from lowapprox._core.jit import kernel, prange
-from lowapprox._core.simd import (
-    vdouble,
-    vfill,
-    vinner,
-    vload,
-    vmuladd,
-    vouter,
-    vstore,
-    vtile,
-    vtile_store,
-)
+from lowapprox._core.simd import vdouble, vfill, vload, vmuladd, vstore
+from lowapprox._core.simd_tiles import vinner, vouter, vtile, vtile_store
 
 __all__ = [
     "add_parts",

@@ -5,8 +5,8 @@ hoping that the compiler finds out. They become plain LLVM vector instructions, 
 processor has in some width, and they take flat C-contiguous arrays and element offsets.
 
 The number of lanes is the length of the tuple `lanes` (its items mean nothing): a tuple's length
-is part of its type, so one kernel text is compiled once for each width it is called with. A tile
-is a tuple of vectors; its height is the length of the tuple `rows` in the same way.
+is part of its type, so one kernel text is compiled once for each width it is called with. Tiles of
+vectors are in `simd_tiles`.
 
 Each function below is the Python text of what its instruction does, and is used as it stands when
 there is no compiler (``NUMBA_DISABLE_JIT=1``).
@@ -33,30 +33,22 @@ __all__ = [
     "take",
     "vadd",
     "vand",
-    "vcombine",
     "vcount",
     "vdiv",
-    "vdots",
     "vdouble",
     "veq",
-    "vfetch",
     "vfill",
     "vfunnel",
-    "vinner",
     "vload",
     "vmul",
     "vmuladd",
     "vmulsub",
     "vor",
-    "vouter",
     "vround",
     "vshr",
     "vstore",
     "vsub",
     "vsum",
-    "vtile",
-    "vtile_store",
-    "vtranspose",
     "vwhere",
     "vxor",
 ]
@@ -81,7 +73,7 @@ REGISTERS, REGISTER_BYTES = _registers()  # for speed alone: no result may depen
 
 
 class _Vector(types.Type):  # type: ignore[misc]
-    """`count` lanes of a scalar type."""
+    """`count` lanes of a scalar type. Compiled kernels on disk know it by this name."""
 
     def __init__(self, dtype: Any, count: int) -> None:
         self.dtype, self.count = dtype, count
@@ -95,7 +87,12 @@ class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(dmm, fe_type, ir.VectorType(lane, fe_type.count))
 
 
-def _compiled_as(typing: Callable[..., Any]) -> Callable[[F], F]:
+def vector_type(dtype: Any, count: int) -> Any:
+    """Return the type of vectors of so many lanes."""
+    return _Vector(dtype, count)
+
+
+def compiled_as(typing: Callable[..., Any]) -> Callable[[F], F]:
     """Replace a Python function by an instruction, where there is a compiler."""
 
     def wrap(func: F) -> F:
@@ -109,7 +106,7 @@ def _pointer(context: Any, builder: Any, sig: Any, args: Any, vector: Any) -> An
     return builder.bitcast(builder.gep(data, [args[1]]), vector.as_pointer())
 
 
-def _broadcast(builder: Any, scalar: Any, vector: Any) -> Any:
+def broadcast(builder: Any, scalar: Any, vector: Any) -> Any:
     index = ir.IntType(32)
     undefined = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(index, 0))
@@ -143,7 +140,7 @@ def _fill(_: Any, scalar: Any, lanes: Any) -> Any:
     result = _Vector(scalar, lanes.count)
 
     def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
-        return _broadcast(builder, args[0], context.get_value_type(result))
+        return broadcast(builder, args[0], context.get_value_type(result))
 
     return result(scalar, lanes), codegen
 
@@ -167,7 +164,7 @@ def _elementwise(integer: str, real: str | None = None) -> Callable[..., Any]:
 def _shift_right(_: Any, v: Any, _bits: Any) -> Any:
     def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
         vector = context.get_value_type(v)
-        return builder.lshr(args[0], _broadcast(builder, _cut(builder, args[1], vector), vector))
+        return builder.lshr(args[0], broadcast(builder, _cut(builder, args[1], vector), vector))
 
     return v(v, types.intp), codegen
 
@@ -177,9 +174,9 @@ def _funnel(_: Any, v: Any, w: Any, _bits: Any) -> Any:
         vector = context.get_value_type(v)
         words = ir.VectorType(ir.IntType(64), v.count * v.dtype.bitwidth // 64)
         low, high = (builder.bitcast(x, words) for x in args[:2])
-        fshr = _standard(builder, "fshr", words, 3)
+        fshr = standard(builder, "fshr", words, 3)
         return builder.bitcast(
-            builder.call(fshr, [high, low, _broadcast(builder, args[2], words)]), vector
+            builder.call(fshr, [high, low, broadcast(builder, args[2], words)]), vector
         )
 
     return v(v, w, types.intp), codegen
@@ -252,10 +249,10 @@ def _muladd(*, negated: bool) -> Callable[..., Any]:
 
         def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
             vector = context.get_value_type(v)
-            factor = args[1] if whole else _broadcast(builder, args[1], vector)
+            factor = args[1] if whole else broadcast(builder, args[1], vector)
             if negated:
                 factor = builder.fneg(factor)
-            muladd = _standard(builder, "fmuladd", vector, 3)
+            muladd = standard(builder, "fmuladd", vector, 3)
             return builder.call(muladd, [factor, args[2], args[0]])
 
         return v(v, v if whole else v.dtype, w), codegen
@@ -263,7 +260,7 @@ def _muladd(*, negated: bool) -> Callable[..., Any]:
     return typing
 
 
-def _standard(builder: Any, name: str, vector: Any, operands: int) -> Any:
+def standard(builder: Any, name: str, vector: Any, operands: int) -> Any:
     """Return an LLVM function whose operands and result are of one vector type."""
     name = f"llvm.{name}.v{vector.count}{vector.element.intrinsic_name}"
     kind = ir.FunctionType(vector, [vector] * operands)
@@ -274,7 +271,7 @@ def _round(_: Any, v: Any, array: Any) -> Any:
     result = _Vector(array.dtype, v.count)
 
     def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
-        near = builder.call(_standard(builder, "rint", context.get_value_type(v), 1), [args[0]])
+        near = builder.call(standard(builder, "rint", context.get_value_type(v), 1), [args[0]])
         wide = builder.fptosi(near, ir.VectorType(ir.IntType(32), v.count))
         target = context.get_value_type(result)
         change = builder.trunc if target.element.width < 32 else builder.sext
@@ -283,82 +280,7 @@ def _round(_: Any, v: Any, array: Any) -> Any:
     return result(v, array), codegen
 
 
-def _tile(_: Any, array: Any, _start: Any, _step: Any, lanes: Any, rows: Any) -> Any:
-    result = types.UniTuple(_Vector(array.dtype, lanes.count), rows.count)
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        vector = context.get_value_type(result.dtype)
-        places = _places(context, builder, sig.args[0], args[:3], rows.count, vector)
-        align = array.dtype.bitwidth // 8
-        return _packed(context, builder, result, [builder.load(p, align=align) for p in places])
-
-    return result(array, types.intp, types.intp, lanes, rows), codegen
-
-
-def _tile_store(_: Any, array: Any, _start: Any, _step: Any, tile: Any) -> Any:
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        vector = context.get_value_type(tile.dtype)
-        places = _places(context, builder, sig.args[0], args[:3], tile.count, vector)
-        for r, place in enumerate(places):
-            row = builder.extract_value(args[3], r)
-            builder.store(row, place, align=array.dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp, tile), codegen
-
-
-def _outer(_: Any, tile: Any, array: Any, _start: Any, _step: Any, v: Any) -> Any:
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        vector = context.get_value_type(v)
-        places = _places(context, builder, sig.args[1], args[1:4], tile.count)
-        muladd = _standard(builder, "fmuladd", vector, 3)
-        rows = []
-        for r, place in enumerate(places):
-            factor = _broadcast(builder, builder.load(place), vector)
-            rows.append(builder.call(muladd, [factor, args[4], builder.extract_value(args[0], r)]))
-        return _packed(context, builder, tile, rows)
-
-    return tile(tile, array, types.intp, types.intp, v), codegen
-
-
-def _inner(_: Any, v: Any, array: Any, _start: Any, _step: Any, tile: Any) -> Any:
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        vector = context.get_value_type(v)
-        places = _places(context, builder, sig.args[1], args[1:4], tile.count)
-        muladd = _standard(builder, "fmuladd", vector, 3)
-        total = args[0]
-        for r, place in enumerate(places):
-            factor = _broadcast(builder, builder.load(place), vector)
-            total = builder.call(muladd, [factor, builder.extract_value(args[4], r), total])
-        return total
-
-    return v(v, array, types.intp, types.intp, tile), codegen
-
-
-def _dots(_: Any, array: Any, _start: Any, _step: Any, tile: Any, rows: Any) -> Any:
-    result = _Vector(array.dtype, rows.count)
-
-    def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
-        vector = context.get_value_type(tile.dtype)
-        muladd = _standard(builder, "fmuladd", vector, 3)
-        sums = []
-        for row in _rows_of_tiles(context, builder, array, args[:3], tile, rows.count):
-            total = None
-            for c, place in enumerate(row):
-                part = builder.load(place, align=array.dtype.bitwidth // 8)
-                factor = builder.extract_value(args[3], c)
-                total = (
-                    builder.call(muladd, [part, factor, total])
-                    if total
-                    else builder.fmul(part, factor)
-                )
-            sums.append(total)
-        return _lane_sums(builder, sums, vector.count)
-
-    return result(array, types.intp, types.intp, tile, rows), codegen
-
-
-def _lane_sums(builder: Any, vectors: list[Any], lanes: int) -> Any:
+def lane_sums(builder: Any, vectors: list[Any], lanes: int) -> Any:
     """Return a vector of the sum of each vector; all counts are powers of two."""
 
     def mask(lanes: Any) -> Any:
@@ -389,300 +311,141 @@ def _lane_sums(builder: Any, vectors: list[Any], lanes: int) -> Any:
 
 def _sum(_: Any, v: Any) -> Any:
     def codegen(_context: Any, builder: Any, _sig: Any, args: Any) -> Any:
-        total = _lane_sums(builder, [args[0]], v.count)
+        total = lane_sums(builder, [args[0]], v.count)
         return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
 
     return v.dtype(v), codegen
 
 
-def _combine(_: Any, tile: Any, v: Any, array: Any, _start: Any, _step: Any) -> Any:
-    def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
-        vector = context.get_value_type(tile.dtype)
-        muladd = _standard(builder, "fmuladd", vector, 3)
-        totals = [builder.extract_value(args[0], c) for c in range(tile.count)]
-        # To read the rows again is cheaper than to keep them: they are more than the registers.
-        nothing = ir.FunctionType(ir.VoidType(), [])
-        builder.asm(nothing, "", "~{memory}", [], True)
-        rows = _rows_of_tiles(context, builder, array, args[2:5], tile, v.count)
-        for r, row in enumerate(rows):
-            lane = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [r] * vector.count)
-            factor = builder.shuffle_vector(args[1], args[1], lane)
-            for c, place in enumerate(row):
-                part = builder.load(place, align=array.dtype.bitwidth // 8)
-                totals[c] = builder.call(muladd, [factor, part, totals[c]])
-        return _packed(context, builder, tile, totals)
-
-    return tile(tile, v, array, types.intp, types.intp), codegen
-
-
-def _rows_of_tiles(
-    context: Any, builder: Any, array: Any, args: Any, tile: Any, count: int
-) -> list[list[Any]]:
-    """Return pointers to the vectors of `count` rows, each as long as a tile."""
-    vector = context.get_value_type(tile.dtype)
-    data, at = context.make_array(array)(context, builder, args[0]).data, args[1]
-    rows = []
-    for _ in range(count):
-        first = builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
-        index = [ir.Constant(ir.IntType(64), c) for c in range(tile.count)]
-        rows.append([builder.gep(first, [c]) for c in index])
-        at = builder.add(at, args[2])
-    return rows
-
-
-def _fetch(_: Any, array: Any, _start: Any, lanes: Any, rows: Any) -> Any:
-    size = lanes.count * rows.count * array.dtype.bitwidth // 8
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
-        data = context.make_array(sig.args[0])(context, builder, args[0]).data
-        first = builder.bitcast(builder.gep(data, [args[1]]), byte)
-        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        hints = [ir.Constant(word, h) for h in (0, 3, 1)]  # to read, soon and often, data
-        for line in range(0, size, 64):
-            builder.call(fetch, [builder.gep(first, [ir.Constant(ir.IntType(64), line)]), *hints])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, lanes, rows), codegen
-
-
-def _places(
-    context: Any, builder: Any, kind: Any, args: Any, count: int, vector: Any = None
-) -> list[Any]:
-    """Return pointers to `count` numbers or vectors of an array, (array, start, step) in `args`."""
-    data, at = context.make_array(kind)(context, builder, args[0]).data, args[1]
-    places = []
-    for _ in range(count):
-        place = builder.gep(data, [at])
-        places.append(builder.bitcast(place, vector.as_pointer()) if vector else place)
-        at = builder.add(at, args[2])
-    return places
-
-
-def _packed(context: Any, builder: Any, kind: Any, rows: list[Any]) -> Any:
-    """Return a tile made of its rows."""
-    tile = ir.Constant(context.get_value_type(kind), ir.Undefined)
-    for r, row in enumerate(rows):
-        tile = builder.insert_value(tile, row, r)
-    return tile
-
-
-def _transpose(_: Any, array: Any, _start: Any, _step: Any, lanes: Any) -> Any:
-    n = lanes.count
-
-    def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
-        vector = ir.VectorType(context.get_value_type(array.dtype), n)
-        places = _places(context, builder, array, args[:3], n, vector)
-        rows = [builder.load(place, align=array.dtype.bitwidth // 8) for place in places]
-        bit = 1
-        while bit < n:  # exchange this bit of the number of the row and of the lane
-            low = [k + (n - bit if k & bit else 0) for k in range(n)]
-            high = [k + (n if k & bit else bit) for k in range(n)]
-            index = ir.VectorType(ir.IntType(32), n)
-            masks = ir.Constant(index, low), ir.Constant(index, high)
-            for k in range(n):
-                if not k & bit:
-                    pair = rows[k], rows[k + bit]
-                    rows[k], rows[k + bit] = (builder.shuffle_vector(*pair, m) for m in masks)
-            bit *= 2
-        for place, row in zip(places, rows, strict=True):
-            builder.store(row, place, align=array.dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp, lanes), codegen
-
-
-@_compiled_as(_load)
+@compiled_as(_load)
 def vload(array: Any, start: Any, lanes: Any) -> Any:
     """Return ``array[start : start + len(lanes)]`` as a vector."""
     return array[start : start + len(lanes)].copy()
 
 
-@_compiled_as(_store)
+@compiled_as(_store)
 def vstore(array: Any, start: Any, v: Any) -> None:
     """Write a vector to the array, from `start` on."""
     array[start : start + v.size] = v
 
 
-@_compiled_as(_fill)
+@compiled_as(_fill)
 def vfill(scalar: Any, lanes: Any) -> Any:
     """Return a vector with the scalar in each lane."""
     return np.full(len(lanes), scalar)
 
 
-@_compiled_as(_elementwise("add", "fadd"))
+@compiled_as(_elementwise("add", "fadd"))
 def vadd(v: Any, w: Any) -> Any:
     """Return ``v + w``."""
     return v + w
 
 
-@_compiled_as(_elementwise("sub", "fsub"))
+@compiled_as(_elementwise("sub", "fsub"))
 def vsub(v: Any, w: Any) -> Any:
     """Return ``v - w``."""
     return v - w
 
 
-@_compiled_as(_elementwise("and_"))
+@compiled_as(_elementwise("and_"))
 def vand(v: Any, w: Any) -> Any:
     """Return ``v & w``."""
     return v & w
 
 
-@_compiled_as(_elementwise("or_"))
+@compiled_as(_elementwise("or_"))
 def vor(v: Any, w: Any) -> Any:
     """Return ``v | w``."""
     return v | w
 
 
-@_compiled_as(_elementwise("xor"))
+@compiled_as(_elementwise("xor"))
 def vxor(v: Any, w: Any) -> Any:
     """Return ``v ^ w``."""
     return v ^ w
 
 
-@_compiled_as(_shift_right)
+@compiled_as(_shift_right)
 def vshr(v: Any, bits: Any) -> Any:
     """Return unsigned ``v >> bits``, for fewer bits than a lane has."""
     return v >> v.dtype.type(bits)
 
 
-@_compiled_as(_funnel)
+@compiled_as(_funnel)
 def vfunnel(v: Any, w: Any, bits: Any) -> Any:
     """Return ``v >> bits`` with the lowest bits of `w` on top, in words of 64 bits; bits < 64."""
     low, high, shift = v.view(np.uint64), w.view(np.uint64), np.uint64(bits)
     return (low >> shift | high << np.uint64(64) - shift).view(v.dtype) if bits else v
 
 
-@_compiled_as(_equal)
+@compiled_as(_equal)
 def veq(v: Any, w: Any) -> Any:
     """Return where lanes are equal: an unsigned integer with bit i for lane i, at most 64."""
     return np.uint64(sum(1 << int(i) for i in np.flatnonzero(v == w)))
 
 
-@_compiled_as(_count)
+@compiled_as(_count)
 def vcount(bits: Any) -> Any:
     """Return how many lanes are marked by an unsigned integer: the number of its bits set."""
     return type(bits)(int(bits).bit_count())
 
 
-@_compiled_as(_where)
+@compiled_as(_where)
 def vwhere(bits: Any, v: Any, w: Any) -> Any:
     """Return the lanes of `v` where an unsigned integer has bit i set for lane i, else of `w`."""
     return np.where([int(bits) >> i & 1 for i in range(v.size)], v, w)
 
 
-@_compiled_as(_take)
+@compiled_as(_take)
 def take(array: Any, at: Any) -> Any:
     """Return ``array[at]`` and add one to it; no other thread gets the same number."""
     array[at] += 1
     return array[at] - 1
 
 
-@_compiled_as(_peek)
+@compiled_as(_peek)
 def peek(array: Any, at: Any) -> Any:
     """Return ``array[at]``, with all that was written by the threads that changed it before."""
     return array[at]
 
 
-@_compiled_as(_double)
+@compiled_as(_double)
 def vdouble(v: Any) -> Any:
     """Return the vector in double precision."""
     return v.astype(np.float64)
 
 
-@_compiled_as(_elementwise("mul", "fmul"))
+@compiled_as(_elementwise("mul", "fmul"))
 def vmul(v: Any, w: Any) -> Any:
     """Return ``v * w``."""
     return v * w
 
 
-@_compiled_as(_muladd(negated=False))
+@compiled_as(_muladd(negated=False))
 def vmuladd(v: Any, scale: Any, w: Any) -> Any:
     """Return ``v + scale * w``, rounded once where the processor can; `scale` may be a scalar."""
     return v + scale * w
 
 
-@_compiled_as(_muladd(negated=True))
+@compiled_as(_muladd(negated=True))
 def vmulsub(v: Any, scale: Any, w: Any) -> Any:
     """Return ``v - scale * w``, rounded once where the processor can; `scale` may be a scalar."""
     return v - scale * w
 
 
-@_compiled_as(_elementwise("udiv", "fdiv"))
+@compiled_as(_elementwise("udiv", "fdiv"))
 def vdiv(v: Any, w: Any) -> Any:
     """Return ``v / w``."""
     return v / w
 
 
-@_compiled_as(_sum)
+@compiled_as(_sum)
 def vsum(v: Any) -> Any:
     """Return the sum of the lanes, a power of two of them."""
     return v.sum()
 
 
-@_compiled_as(_round)
+@compiled_as(_round)
 def vround(v: Any, array: Any) -> Any:
     """Return the nearest integers, within 32 signed bits, in the dtype of an array."""
     return np.rint(v).astype(np.int32).astype(array.dtype)
-
-
-@_compiled_as(_tile)
-def vtile(array: Any, start: Any, step: Any, lanes: Any, rows: Any) -> Any:
-    """Return as many vectors as the tuple `rows` has items, whose places are `step` apart."""
-    return tuple(vload(array, start + r * step, lanes) for r in range(len(rows)))
-
-
-@_compiled_as(_tile_store)
-def vtile_store(array: Any, start: Any, step: Any, tile: Any) -> None:
-    """Write the vectors of a tile to places `step` apart."""
-    for r, v in enumerate(tile):
-        vstore(array, start + r * step, v)
-
-
-@_compiled_as(_outer)
-def vouter(tile: Any, array: Any, start: Any, step: Any, v: Any) -> Any:
-    """Return the tile plus the outer product of ``array[start], array[start + step]...`` and v."""
-    return tuple(vmuladd(row, array[start + r * step], v) for r, row in enumerate(tile))
-
-
-@_compiled_as(_inner)
-def vinner(v: Any, array: Any, start: Any, step: Any, tile: Any) -> Any:
-    """Return v plus the product of ``array[start], array[start + step]...`` with a tile."""
-    for r, row in enumerate(tile):
-        v = vmuladd(v, array[start + r * step], row)
-    return v
-
-
-@_compiled_as(_dots)
-def vdots(array: Any, start: Any, step: Any, tile: Any, rows: Any) -> Any:
-    """Return the inner products of a tile with rows of an array, a lane for each item of `rows`.
-
-    The rows begin `step` apart and are as long as all vectors of the tile together.
-    """
-    whole = np.concatenate(tile)
-    at = start + step * np.arange(len(rows))[:, None] + np.arange(whole.size)
-    return array[at] @ whole
-
-
-@_compiled_as(_combine)
-def vcombine(tile: Any, v: Any, array: Any, start: Any, step: Any) -> Any:
-    """Return the tile plus the sum of rows of an array, placed as in `vdots`, times lanes of v."""
-    whole = np.concatenate(tile)
-    at = start + step * np.arange(v.size)[:, None] + np.arange(whole.size)
-    return tuple(np.split(whole + v @ array[at], len(tile)))
-
-
-@_compiled_as(_fetch)
-def vfetch(array: Any, start: Any, lanes: Any, rows: Any) -> None:
-    """Begin to load what `vtile` with a step of ``len(lanes)`` will read; the place may be any."""
-
-
-@_compiled_as(_transpose)
-def vtranspose(array: Any, start: Any, step: Any, lanes: Any) -> None:
-    """Exchange rows and columns of a square, whose rows begin `step` apart, in the array.
-
-    The number of lanes, a power of two, is that of the rows too.
-    """
-    at = start + step * np.arange(len(lanes))[:, None] + np.arange(len(lanes))
-    array[at] = array[at].T

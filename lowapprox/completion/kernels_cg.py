@@ -22,10 +22,7 @@ import numpy as np
 from lowapprox._core.jit import kernel
 from lowapprox._core.simd import (
     vadd,
-    vcombine,
     vdiv,
-    vdots,
-    vfetch,
     vfill,
     vload,
     vmul,
@@ -34,9 +31,8 @@ from lowapprox._core.simd import (
     vstore,
     vsub,
     vsum,
-    vtile,
-    vtile_store,
 )
+from lowapprox._core.simd_tiles import vcombine, vdots, vfetch, vtile, vtile_store
 
 __all__ = ["conjugate_gradients"]
 

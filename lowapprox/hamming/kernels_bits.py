@@ -27,7 +27,6 @@ from lowapprox._core.simd import (
     vadd,
     vand,
     veq,
-    vfetch,
     vfill,
     vfunnel,
     vload,
@@ -38,6 +37,7 @@ from lowapprox._core.simd import (
     vwhere,
     vxor,
 )
+from lowapprox._core.simd_tiles import vfetch
 
 __all__ = ["COLUMN", "add_eight", "full_add", "half_add", "mark", "subtract_tiles"]
 

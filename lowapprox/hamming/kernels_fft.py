@@ -26,9 +26,9 @@ from lowapprox._core.simd import (
     vround,
     vstore,
     vsub,
-    vtranspose,
     vwhere,
 )
+from lowapprox._core.simd_tiles import vtranspose
 
 __all__ = ["TILE", "correlate", "look_up", "pattern_spectra"]
 

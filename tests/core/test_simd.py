@@ -15,21 +15,23 @@ from hypothesis import strategies as st
 from lowapprox._core.jit import kernel
 from lowapprox._core.simd import (
     vadd,
-    vcombine,
     vdiv,
-    vdots,
     vdouble,
-    vfetch,
     vfill,
-    vinner,
     vload,
     vmul,
     vmuladd,
     vmulsub,
-    vouter,
     vround,
     vstore,
     vsum,
+)
+from lowapprox._core.simd_tiles import (
+    vcombine,
+    vdots,
+    vfetch,
+    vinner,
+    vouter,
     vtile,
     vtile_store,
     vtranspose,
