@@ -7,6 +7,9 @@ import nox
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.sessions = ["lint", "types", "tests"]
 
+# A process for each core; a file stays in one, with its fixtures and compiled kernels.
+EACH_CORE = ("-n", "auto", "--dist", "loadfile")
+
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -35,7 +38,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments go to pytest."""
     install(session, "test")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *EACH_CORE, *session.posargs)
 
 
 @nox.session
@@ -43,7 +46,7 @@ def nightly(session: nox.Session) -> None:
     """Run the slow tests too, with many more examples."""
     install(session, "test")
     env = {"HYPOTHESIS_PROFILE": "nightly"}
-    session.run("pytest", "-m", "slow or not slow", *session.posargs, env=env)
+    session.run("pytest", *EACH_CORE, "-m", "slow or not slow", *session.posargs, env=env)
 
 
 @nox.session
@@ -53,12 +56,12 @@ def nojit(session: nox.Session) -> None:
     env = {"HYPOTHESIS_PROFILE": "dev"}
     # A compiled kernel leaves no trace in the first run, and all the rest does.
     first = ("--cov", "--cov-report=", "--cov-fail-under=0")
-    session.run("pytest", *first, *session.posargs, env=env)
+    session.run("pytest", *EACH_CORE, *first, *session.posargs, env=env)
     # Statistical tests draw millions of numbers, one by one where nothing is compiled.
     few = ("-m", "not (slow or stat or large)")
     second = ("--cov", "--cov-append", "--cov-report=term-missing:skip-covered")
     env["NUMBA_DISABLE_JIT"] = "1"
-    session.run("pytest", *few, *second, *session.posargs, env=env)
+    session.run("pytest", *EACH_CORE, *few, *second, *session.posargs, env=env)
 
 
 @nox.session
@@ -67,7 +70,7 @@ def torch(session: nox.Session) -> None:
     install(session, "test")
     session.run("python", "-m", "ensurepip")  # environments that uv makes have no pip
     session.run("python", "-m", "pip", "install", "torch==2.13.0")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *EACH_CORE, *session.posargs)
 
 
 @nox.session

@@ -176,7 +176,8 @@ def test_the_two_commands_of_the_readme() -> None:
     lines = (ROOT / "README.md").read_text().splitlines()
     assert lines.count("pip install uv && uv run lowapprox demo") == 1
     tests = [line for line in lines if re.match("pip install uv && uv run .*pytest", line)]
-    assert tests == ["pip install uv && uv run --group test pytest"]  # what .ci/run reads
+    # What .ci/run reads.
+    assert tests == ["pip install uv && uv run --group test pytest -n auto --dist loadfile"]
 
 
 def test_type_marker_is_there() -> None:
