@@ -64,8 +64,49 @@ def blas_threads(n: int) -> Iterator[None]:
     A BLAS pool keeps spinning after each threaded call and takes the cores from numba threads,
     so loops that alternate between the two hold BLAS at one thread.
     """
-    with _blas_controller(len(sys.modules)).limit(limits=n, user_api="blas"):
+    _BLAS.limit(n)
+    try:
         yield
+    finally:
+        _BLAS.release(n)
+
+
+class _BlasLimits:
+    """The limits in force, which belong to the process: threads end theirs in any order.
+
+    If each restored what it had found, the last to end could leave the limit of another.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._limits: list[int] = []
+        self._before: dict[str, tuple[Any, int]] = {}  # libraries, and their threads
+
+    def limit(self, n: int) -> None:
+        with self._lock:
+            self._limits.append(n)
+            self._set(n)
+
+    def release(self, n: int) -> None:
+        with self._lock:
+            self._limits.reverse()
+            self._limits.remove(n)  # the latest such limit
+            self._limits.reverse()
+            if self._limits:
+                self._set(self._limits[-1])
+                return
+            for library, threads in self._before.values():
+                library.set_num_threads(threads)
+            self._before.clear()
+
+    def _set(self, n: int) -> None:
+        for library in _blas_controller(len(sys.modules)).lib_controllers:
+            if library.user_api == "blas":
+                self._before.setdefault(library.filepath, (library, library.num_threads))
+                library.set_num_threads(n)
+
+
+_BLAS = _BlasLimits()
 
 
 @lru_cache(maxsize=1)

@@ -71,6 +71,17 @@ def test_blas_alone() -> None:
         assert numba.get_num_threads() == kernels
 
 
+def test_limits_of_threads_end_in_any_order() -> None:
+    before = blas()
+    first, second = threads.blas_threads(1), threads.blas_threads(1)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert set(blas()) == {1}
+    second.__exit__(None, None, None)
+    assert blas() == before
+
+
 def test_one_thread_never_runs_a_parallel_kernel() -> None:
     with lowapprox.thread_limit(1):
         assert not threads.parallel_allowed()
