@@ -39,4 +39,5 @@ class ByteCounter:
 
         limit = min(int(np.iinfo(codes.dtype).max), 1 << 30)
         lanes = (0,) * (_VECTOR // codes.itemsize)
-        compare(codes, self.pattern.positions, self._letters, self._wild, limit, lanes, out)
+        signed = out.view(f"i{out.itemsize}")  # which is the same modulo the width
+        compare(codes, self.pattern.positions, self._letters, self._wild, limit, lanes, signed)

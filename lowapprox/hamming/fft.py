@@ -182,7 +182,7 @@ class _Correlation:
             _factors(cut.size)[0],
             self.spectra,
             *self._buffers(),
-            out,
+            out.view(f"i{out.itemsize}"),  # which is the same modulo the width
             LANES,
         )
         return True

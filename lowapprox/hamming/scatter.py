@@ -50,4 +50,5 @@ class ScatterCounter:
         """Subtract from ``out[i]`` the number of agreements at shift i."""
         from lowapprox.hamming.kernels_scatter import scatter
 
-        scatter(codes, self._starts, self._places, self.pattern.span, out)
+        signed = out.view(f"i{out.itemsize}")  # which is the same modulo the width
+        scatter(codes, self._starts, self._places, self.pattern.span, signed)

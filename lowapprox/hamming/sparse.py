@@ -101,5 +101,5 @@ class _Part:
             _TILE,
             (0,) * lanes,
             planes.view(f"u{lanes // 8}"),
-            out,
+            out.view(f"u{out.itemsize}"),  # which is the same modulo the width
         )

@@ -11,21 +11,23 @@ from lowapprox.hamming.byte import ByteCounter
 from tests.hamming.test_bits import CODES, OUT, SMALL, check
 from tests.strategies import seeds
 
+# The loop over codes knows nothing of the distances' width.
+FORMS = [*((out, 0) for out in OUT), *(("b", codes) for codes in CODES)]
+
 
 @given(
     seeds,
     st.integers(1, 40),
     st.integers(1, 600 if not SMALL else 300),
     st.integers(1, 80),
-    st.sampled_from(OUT),
-    st.sampled_from(CODES),
+    st.sampled_from(FORMS),
     st.booleans(),
     st.sampled_from([1.0, 0.2]),
 )
 def test_against_the_definition(
-    seed: int, kinds: int, shifts: int, span: int, out: str, codes: int, wild: bool, share: float
+    seed: int, kinds: int, shifts: int, span: int, form: tuple[str, int], wild: bool, share: float
 ) -> None:
-    gen = np.random.default_rng(seed)
+    gen, (out, codes) = np.random.default_rng(seed), form
     check(ByteCounter, gen, kinds, shifts, span, out, codes=codes, wild=wild, share=share)
 
 
