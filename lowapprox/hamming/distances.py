@@ -10,7 +10,7 @@ import numpy as np
 from lowapprox._core.checks import checked_choice
 from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox._core.typing import Array
-from lowapprox.hamming.counting import count_into, count_range
+from lowapprox.hamming.counting import blocks, count_into, count_range
 from lowapprox.hamming.plan import METHODS, prepare
 from lowapprox.hamming.problem import Problem, checked_dtype, pose
 
@@ -107,7 +107,11 @@ def measure(problem: Problem, out: Array, method: str = "auto") -> Array:
     if compiled:
         count_into(problem.text, counters, out)
     else:
-        count_range(problem.text, counters, 0, out, compiled=False)
+
+        def work(start: int, stop: int) -> None:
+            count_range(problem.text, counters, start, out[start:stop], compiled=False)
+
+        blocks(work, out.size, problem.pattern.span, compiled=False)
     return out
 
 
@@ -126,6 +130,6 @@ def _checked_out(out: Any, dtype: Any, problem: Problem) -> Array:
         raise InputError(f"`out` must have dtype {wanted} as `dtype` says, got {out.dtype}")
     if not out.flags.writeable:
         raise InputError("`out` must be writeable, got a read-only array")
-    if isinstance(source, np.ndarray) and np.may_share_memory(out, source):
+    if isinstance(source, np.ndarray) and np.shares_memory(out, source):
         raise InputError("`out` must not overlap the memory of `text`")
     return out

@@ -118,7 +118,9 @@ def as_letters(value: Any, name: str) -> Letters:
         array = np.asarray(value)
         if array.dtype.kind in "biu":  # integers beyond 64 bits stay objects
             return Letters(array, "integer", name)
-    return Letters(value, "object", name)
+    # Others, as a deque, need not have slices.
+    sliced = isinstance(value, (list, tuple, range))
+    return Letters(value if sliced else list(value), "object", name)
 
 
 def as_one_letter(value: Any, family: str, name: str) -> Any:
@@ -167,7 +169,7 @@ def _as_array_letters(array: Array, name: str) -> Letters:
         return Letters(array, "text", name)
     if kind == "S" and size <= 1:
         return Letters(array, "integer", name)
-    if kind in "USO":  # words, or any Python objects
+    if kind in "USTO":  # words, or any Python objects
         return Letters(array if kind == "O" else array.tolist(), "object", name)
     raise InputTypeError(
         f"`{name}` must hold integers, booleans, floats, characters or hashable objects, "

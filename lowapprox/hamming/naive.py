@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,15 +24,31 @@ class NaiveCounter:
     def subtract(self, codes: Array, out: Array) -> None:
         """Subtract from ``out[i]`` the number of agreements at shift i."""
         positions, letters = self.pattern.positions, self.pattern.letters
+        agree = self._agree()
         if out.size < positions.size:
             for i in range(out.size):
-                out[i] -= np.count_nonzero(self._agree(codes[i:][positions], letters))
+                out[i] -= np.count_nonzero(agree(codes[i:][positions], letters))
+        elif (real := self._real(codes)).size < positions.size:  # as in a padded text
+            out -= positions.size
+            for place in real.tolist():
+                met = (positions <= place) & (place - positions < out.size)
+                out[place - positions[met]] += ~agree(codes[place], letters[met])
         else:
             for position, letter in zip(positions.tolist(), letters.tolist(), strict=True):
-                out -= self._agree(codes[position : position + out.size], letter)
+                out -= agree(codes[position : position + out.size], letter)
 
-    def _agree(self, codes: Array, letters: Any) -> Array:
-        if self.alphabet.agree is not None:
-            return self.alphabet.agreement()[letters, codes]
-        same = codes == letters
-        return same | (codes == self.alphabet.wild) if self.alphabet.wild_in_text else same
+    def _real(self, codes: Array) -> Array:
+        """Return the places of letters that can mismatch."""
+        if not self.alphabet.wild_in_text:
+            return np.arange(codes.size)
+        return np.flatnonzero(codes != self.alphabet.wild)
+
+    def _agree(self) -> Callable[[Array, Any], Array]:
+        """Return what tells whether text codes agree with pattern letters."""
+        alphabet = self.alphabet
+        if alphabet.agree is not None:
+            table = alphabet.agreement()
+            return lambda codes, letters: table[letters, codes]
+        if alphabet.wild_in_text:
+            return lambda codes, letters: (codes == letters) | (codes == alphabet.wild)
+        return np.equal

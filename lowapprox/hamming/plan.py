@@ -121,7 +121,9 @@ def names(counters: Sequence[Counter]) -> str:
 
 def is_tiny(problem: Problem) -> bool:
     """Tell whether NumPy is done before compiled code is loaded."""
-    return problem.shifts * problem.pattern.size < _TINY
+    text = problem.text
+    places = len(text.letters) if text.lead else problem.shifts  # what is in front agrees
+    return places * problem.pattern.size < _TINY
 
 
 def predicted_time(problem: Problem, size: int | None = None) -> float:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowapprox import InputError, InputTypeError
+from lowapprox import InputError, InputTypeError, thread_limit
 from lowapprox.hamming import IUPAC, hamming_distances
 from lowapprox.hamming.plan import METHODS
 from tests.hamming.forms import Given, given_letters
@@ -28,6 +28,27 @@ def test_definition(case: Given, mode: str, method: str) -> None:
     found = hamming_distances(*case.arguments, mode=mode, method=method, **case.options)
     assert found.tolist() == distances(case.text, case.pattern, mode=mode, **case.options)
     assert found.dtype == np.int8
+
+
+DTYPES = ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", ">i2", ">u4", ">i8")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=10)
+@given(st.lists(st.booleans(), max_size=40), st.lists(st.booleans(), max_size=15))
+def test_every_method_mode_and_dtype(
+    method: str, mode: str, text: list[bool], pattern: list[bool]
+) -> None:
+    """Zeros and ones, in every dtype, as bytes and as characters."""
+    expected = distances(text, pattern, mode=mode)
+    forms: list[Any] = [lambda x, dtype=dtype: np.array(x, dtype=dtype) for dtype in DTYPES]
+    forms += [bytes, bytearray, lambda x: "".join("ab"[i] for i in x), list]
+    for form in forms:
+        found = hamming_distances(form(text), form(pattern), mode=mode, method=method)
+        assert found.tolist() == expected
+    negative = (-np.array(x, dtype=np.int16) for x in (text, pattern))
+    assert hamming_distances(*negative, mode=mode, method=method).tolist() == expected
 
 
 def arrays(low: int = 0, high: int = 60, letters: int = 4) -> st.SearchStrategy[np.ndarray]:
@@ -176,6 +197,43 @@ def test_long_texts(dtype: str, layout: str, method: str, gen: np.random.Generat
     )
 
 
+def _words(name: str, gen: np.random.Generator, n: int) -> np.ndarray:
+    """Return letters that make the counts extreme."""
+    skewed = (gen.random(n) < 0.97).astype(np.uint8)
+    return {
+        "one letter": np.zeros(n, np.uint8),
+        "period 2": np.resize(np.array([3, 200], np.uint8), n),
+        "period 37": np.resize(gen.integers(0, 5, 37).astype(np.uint8), n),
+        "97 % ones": skewed,
+        "one place differs": (np.arange(n) == n // 2).astype(np.uint8),
+        "all bytes": np.resize(gen.permutation(256).astype(np.uint8), n),
+    }[name]
+
+
+WORDS = ("one letter", "period 2", "period 37", "97 % ones", "one place differs", "all bytes")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("word", WORDS)
+def test_extreme_counts(word: str, method: str, gen: np.random.Generator) -> None:
+    """All agree or none does, at every shift or at one of a period."""
+    text = _words(word, gen, 4000)
+    for pattern in (text[:700], _words(word, gen, 300)[::-1].copy(), text[:129] ^ 1):
+        found = hamming_distances(text, pattern, method=method)
+        assert np.array_equal(found, count(text, pattern))
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("dtype", ["u1", "u2"])  # bytes are shared out in tiles
+@pytest.mark.parametrize("method", METHODS)
+def test_threads(method: str, dtype: str, gen: np.random.Generator) -> None:
+    text, pattern = (gen.integers(0, 60, n).astype(dtype) for n in (1_200_000, 25))
+    expected = count(text, pattern)
+    for threads in (1, 2, 3):
+        with thread_limit(threads):
+            assert np.array_equal(hamming_distances(text, pattern, method=method), expected)
+
+
 def test_long_str(gen: np.random.Generator) -> None:
     letters = gen.choice(np.array(["a", "é", "\ud800", "\U0001f600"]), 300_000)
     text, pattern = "".join(letters), "".join(letters[1000:1017])
@@ -307,14 +365,44 @@ def test_out_that_cannot_be_written() -> None:
             hamming_distances(text, text[:2].copy(), out=overlapping)
     with pytest.raises(InputError, match="`out` must not overlap the memory of `text`"):
         hamming_distances(data, b"a", out=np.frombuffer(data, np.int8))
+    between = np.zeros((300, 2), np.int8)  # the same stretch of memory, but not the same bytes
+    hamming_distances(between[:, 0], b"\1\1", out=between[:-1, 1])
+    assert between.tolist() == [[0, 2]] * 299 + [[0, 0]]
+    with pytest.raises(InputError, match="`out` must not overlap the memory of `text`"):
+        hamming_distances(between[:, 0], b"a", out=between[::-1, 0])
+
+
+def test_out_that_was_the_pattern() -> None:
+    """It is read before anything is written."""
+    for method in METHODS:
+        for dtype in (np.int8, np.int64, object):
+            text = np.array([1, 1, 2, 2, 1], dtype)
+            memory = np.array([1, 1, 9, 9], np.int8)
+            hamming_distances(text, memory[:2], method=method, out=memory)
+            assert memory.tolist() == [0, 1, 2, 1]
 
 
 TINY = """
 import sys
-from lowapprox.hamming import hamming_distances
+import numpy as np
+from lowapprox.hamming import *
 assert hamming_distances("abracadabra", "abr").tolist() == [0, 3, 3, 2, 3, 2, 3, 0, 3]
 assert hamming_distances("a" * 9000, "b" * 10, mode="full").max() == 10
 assert hamming_distances(b"abab", b"ab", mode="cyclic", wildcard=b"b").tolist() == [0] * 4
+for n, m in ((316, 316), (10, 9_999), (1, 99_999), (99_999, 1)):
+    for options in ({}, {"classes": {"a": "cd"}}, {"wildcard": "c"}):
+        found = hamming_distances("a" * n, "b" * m, mode="full", **options)
+        assert found.size == n + m - 1 and found.max() == min(n, m)
+        found = hamming_distances("a" * n, "b" * m, mode="cyclic", **options)
+        assert (found == m).all() and found.size == n
+        assert hamming_distances("a" * (n + m - 1), "b" * m, **options).tolist() == [m] * n
+for text in ("ab" * 150, b"ab" * 150, np.arange(300) / 7, np.arange(300) << 40, [None, "b"] * 150):
+    pattern = text[:200]
+    for mode in ("valid", "full", "cyclic"):
+        assert hamming_search(text, pattern, mode=mode).distances.tolist() == [0]
+        assert 0 in hamming_matches(text, pattern, 3, mode=mode).distances
+        assert 0 in approximate_hamming_distances(text, pattern, 0.1, mode=mode)
+    assert 0 in next(iter_hamming_distances([text], pattern))
 assert not {"numba", "scipy"} & set(sys.modules), "loaded"
 """
 

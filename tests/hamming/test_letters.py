@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserList, deque
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,24 @@ def test_words_are_letters_of_their_own() -> None:
     assert hamming_distances(np.array([b"a", b"bc"]), [b"a"]).tolist() == [0, 1]
     assert hamming_distances(np.array([b"a", b"b"]), [b"a", b"c"]).tolist() == [1]
     assert hamming_distances(np.array(["a", "b"]), ["a", "c"]).tolist() == [1]
+
+
+@pytest.mark.parametrize("kind", [list, tuple, deque, UserList, "".join])
+@pytest.mark.parametrize("n", [9, 60_000])  # tiny, or read in pieces
+def test_any_sequence(kind: Any, n: int) -> None:
+    """Also one without slices."""
+    text, pattern = kind(["a", "b", "c"] * (n // 3)), kind(["b", "d"])
+    expected = ([2, 1, 2] * (n // 3))[: n - 1]
+    assert hamming_distances(text, pattern).tolist() == expected
+    if not isinstance(text, str):
+        assert hamming_distances(text, "bd").tolist() == expected
+        assert hamming_distances("".join(text), pattern).tolist() == expected
+
+
+def test_strings_of_any_length() -> None:
+    words = np.array(["the", "c", "the", "\U0001f600"], dtype=np.dtypes.StringDType())
+    assert hamming_distances(words, ["the"]).tolist() == [0, 1, 0, 1]
+    assert hamming_distances(words, "c\U0001f600").tolist() == [2, 1, 1]
 
 
 def test_text_changed_afterwards() -> None:
