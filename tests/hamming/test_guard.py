@@ -211,3 +211,36 @@ def test_long_patterns_are_refused_at_once(
             assert error_bound(cut.size, norm, signals, end - begin, most) < LIMIT
     found = hamming_distances(text, pattern, method="fft")
     assert np.array_equal(found, hamming_distances(text, pattern, method="naive"))
+
+
+@pytest.mark.large
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"wildcard": 11}, {"classes": {0: [1, 2, 3], 4: [0, 5], 6: [6, 7]}}, {"mode": "full"}],
+)
+def test_norms_of_any_text(options: dict[str, Any], gen: np.random.Generator) -> None:
+    """What is summed at once stays within the limit for the texts with the largest norms."""
+    size, m = 256, 100_000
+    problem = pose(gen.integers(0, 12, 50), gen.integers(0, 12, m) % 9 % 7, **options)
+    pattern, alphabet = problem.pattern, problem.text.alphabet
+    counter = FFTCounter.prepare(pattern, alphabet, size)
+    chunk = pattern.positions // (size // 2)
+    used = iter(np.unique(pattern.letters).tolist())
+    for part in counter._indicators:
+        letters = [next(used) for _ in range(part.bits.size)]
+        held = np.stack([np.bincount(chunk[pattern.letters == x]) for x in letters])
+        agree = alphabet.agreement()[letters].astype(int)
+        agree = agree if alphabet.wild_in_text else agree[:, : alphabet.wild]
+        # Every text of one letter, and some of all of them.
+        shares = [*agree.T, *gen.dirichlet(np.ones(agree.shape[1]), 20) @ agree.T]
+        for begin, end in itertools.pairwise(part.groups.tolist()):
+            for share in shares:
+                norms = np.sqrt(2 * size * share[:, None] * held[:, begin:end]).sum()
+                assert error_bound(size, norms, len(letters), end - begin) < LIMIT
+            # Not more parts than needed: with the next chunk, they would be too large.
+            if end < held.shape[1]:
+                mixed = agree.max(axis=1)[:, None] * held[:, begin : end + 1]
+                norms = np.sqrt(2 * size * mixed).sum()
+                assert error_bound(size, norms, len(letters), end + 1 - begin) >= LIMIT
+        assert part.groups.size > 2
+    assert next(used, None) is None

@@ -51,6 +51,27 @@ def test_split_letters(m: int, gen: np.random.Generator) -> None:
     assert np.array_equal(distances, hamming_distances(text, pattern, method="scatter"))
 
 
+def test_letters_about_the_threshold(
+    monkeypatch: pytest.MonkeyPatch, gen: np.random.Generator
+) -> None:
+    """One occurrence more or less takes a letter from one method to another."""
+    monkeypatch.setattr(plan, "_LOOK", 0)  # for a split, though the text is short
+    text, rest = zipf(gen, 10_000, 60_000), zipf(gen, 10_000, 5000)
+    places, letter = gen.permutation(rest.size), 60
+    methods = []
+    for count in range(1, 11):
+        pattern = np.where(rest == letter, 0, rest)
+        pattern[places[:count]] = letter
+        code = np.searchsorted(np.unique(pattern), letter)
+        counters = plan.prepare(pose(text, pattern), "hybrid")[0]
+        methods += [type(x) for x in counters if (x.pattern.letters == code).any()]
+        found = hamming_distances(text, pattern, method="hybrid")
+        assert np.array_equal(found, hamming_distances(text, pattern, method="naive"))
+    few = methods.count(SparseBitsCounter)
+    assert 0 < few < 10
+    assert methods == [SparseBitsCounter] * few + [ScatterCounter] * (10 - few)
+
+
 @given(st.integers(0, 2**32 - 1), st.booleans(), st.booleans())
 def test_all_letters_are_counted_once(seed: int, wild: bool, classes: bool) -> None:
     """Whatever the constants say."""

@@ -6,7 +6,7 @@ import io
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowapprox import InputError, InputTypeError, thread_limit
-from lowapprox.hamming import hamming_distances, iter_hamming_distances
+from lowapprox.hamming import (
+    hamming_distances,
+    hamming_matches,
+    hamming_search,
+    iter_hamming_distances,
+)
 from lowapprox.hamming.plan import METHODS
 from tests.hamming.forms import ALPHABETS, Given, forms, given_letters
 from tests.hamming.oracle import distances
@@ -173,6 +178,30 @@ def test_a_buffer_that_is_used_again() -> None:
     assert found.tolist() == distances(b"ababcdb", b"b")
 
 
+def test_chunks_that_raise() -> None:
+    """What was known before arrives; the error is that of the chunks, and the file is closed."""
+    log = []
+
+    def chunks() -> Iterator[str]:
+        try:
+            yield "ab"
+            yield "ca"
+            raise OSError("gone")
+        finally:
+            log.append("closed")
+
+    found = []
+    with pytest.raises(OSError, match="gone"):
+        found.extend(x.tolist() for x in iter_hamming_distances(chunks(), "ab", block=1))
+    assert found == [[0], [2], [2]]
+    assert log == ["closed"]
+    stream = iter_hamming_distances(chunks(), "ab", block=1)
+    assert next(stream).tolist() == [0]
+    stream.close()
+    del stream
+    assert log == ["closed", "closed"]
+
+
 @pytest.mark.parametrize("dtype", ["u1", "i4", ">i8"])
 def test_dtype(dtype: str) -> None:
     found = list(iter_hamming_distances(["ab", "ba"], "ab", dtype=dtype, block=1))
@@ -241,25 +270,33 @@ MIB = 1 << 20
 
 
 def test_memory(tmp_path: Path, gen: np.random.Generator) -> None:
-    """Apart from the result, memory does not grow with the text."""
-    pattern = gen.integers(0, 4, 30).astype(np.uint8)
-    text = np.memmap(tmp_path / "text", dtype=np.uint8, mode="w+", shape=(48 * MIB,))
+    """Apart from the result, memory does not grow with the text, a file of 24 MiB."""
+    text = np.memmap(tmp_path / "text", dtype=np.uint8, mode="w+", shape=(24 * MIB,))
     text[:] = np.resize(gen.integers(0, 4, MIB).astype(np.uint8), text.size)
     text.flush()
-    out = np.memmap(tmp_path / "out", dtype=np.int16, mode="w+", shape=(text.size - 29,))
+    out = np.memmap(tmp_path / "out", dtype=np.int32, mode="w+", shape=text.shape)
+    short, long = (gen.integers(0, 4, m).astype(np.uint8) for m in (30, 100_000))
 
     def generated() -> Iterator[np.ndarray]:
         for start in range(0, text.size, 100_000):
             yield text[start : start + 100_000]
 
-    hamming_distances(text[: MIB // 2], pattern)  # compiles
-    for work in (
-        lambda: hamming_distances(text, pattern, out=out),
-        lambda: sum(x.size for x in iter_hamming_distances(text, pattern)),
-        lambda: sum(x.size for x in iter_hamming_distances(generated(), pattern)),
-    ):
+    def peak(work: Callable[[], Any]) -> int:
         tracemalloc.start()
         work()
-        peak = tracemalloc.get_traced_memory()[1]
+        found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < 16 * MIB
+        return found
+
+    def measure(pattern: np.ndarray, **options: Any) -> None:
+        hamming_distances(text, pattern, out=out[: text.size - pattern.size + 1], **options)
+
+    for method in METHODS:
+        hamming_distances(text[: MIB // 2], short, method=method, dtype=np.int32)  # compiles
+        assert peak(lambda method=method: measure(short, method=method)) < 16 * MIB
+    hamming_matches(text[: MIB // 2], short, 5)
+    assert peak(lambda: hamming_matches(text, short, 5)) < 8 * MIB
+    assert peak(lambda: hamming_search(text, short, top=5)) < 8 * MIB
+    assert peak(lambda: sum(x.size for x in iter_hamming_distances(text, short))) < 16 * MIB
+    assert peak(lambda: sum(x.size for x in iter_hamming_distances(generated(), short))) < 16 * MIB
+    assert peak(lambda: measure(long)) < 64 * MIB  # by transforms
