@@ -11,8 +11,9 @@ import numpy as np
 
 from lowapprox._core.typing import Array
 from lowapprox.hamming.alphabet import Alphabet, Pattern
+from lowapprox.hamming.problem import narrowest
 
-__all__ = ["ONE_ROW", "BitsCounter"]
+__all__ = ["ONE_ROW", "BitsCounter", "distinct", "letter_tests"]
 
 _TILE = 1 << 13  # shifts that are counted at a time
 _CHUNK = 1 << 14  # pattern positions whose rows are kept at a time, at most
@@ -43,7 +44,7 @@ class BitsCounter:
         from lowapprox._core.simd import REGISTER_BYTES
 
         self.pattern = pattern
-        letters, index = _distinct(pattern.letters, alphabet.kinds)
+        letters, index = distinct(pattern.letters, alphabet.kinds)
         if digits is None:
             digits = _digits(letters.size, alphabet)
         self._tests, bitmaps = _tests(letters, index, alphabet, digits)
@@ -77,7 +78,7 @@ class BitsCounter:
             else:
                 order = np.argsort((place[:, 0] & 7).astype(np.uint8), kind="stable")
                 place = place[order]
-                row, which = _distinct(
+                row, which = distinct(
                     bitmaps[first:last][order] * 8 + (place & 7), 8 * self._tests[-1].size
                 )
                 load = np.zeros((padded, digits), dtype=np.int32)
@@ -106,11 +107,38 @@ class BitsCounter:
         return bool(taken[1] * _TILE >= out.size)
 
     def _count(self, codes: Array, out: Array, taken: Array, total: tuple[Any, ...]) -> None:
-        from lowapprox.hamming.kernels_bits import COLUMN, mark, subtract_tiles
+        from lowapprox.hamming.kernels_bits import subtract_tiles
+
+        out = out.view(f"u{out.itemsize}")
+        subtract_tiles(*self._arguments(codes, out.itemsize), taken, total, out)
+
+    def within(self, codes: Array, shifts: int, k: int, room: int) -> list[tuple[Array, Array]]:
+        """Return the shifts with at most k mismatches, in order, and the distances there.
+
+        They come in arrays of about `room` at most: few fresh pages of memory are written. `k` is
+        smaller than the largest number of the narrowest dtype for the pattern.
+        """
+        from lowapprox.hamming.kernels_within import tiles_within
+
+        dtype, room, start = narrowest(self.pattern.span), max(room, _TILE), 0
+        unsigned, size = np.dtype(f"u{dtype.itemsize}"), self.pattern.size
+        arguments, distances = self._arguments(codes, dtype.itemsize), np.empty(_TILE, unsigned)
+        found = []
+        while start < shifts:
+            places, values = np.empty(room, dtype=np.int64), np.empty(room, dtype=dtype)
+            count, start = tiles_within(
+                *arguments, size, k + 1, start, shifts, distances, places, values.view(unsigned)
+            )
+            found.append((places[:count], values[:count]))
+        return found
+
+    def _arguments(self, codes: Array, itemsize: int) -> tuple[Any, Any, Any, Any]:
+        """Return what the kernels take to count with these codes, for distances of some bytes."""
+        from lowapprox.hamming.kernels_bits import COLUMN, mark
 
         tests, bitmap = self._tests, (self._tests[-1].size, self._words)
         levels = max(2, -(-self.pattern.size.bit_length() // 4))
-        vector, lanes = COLUMN // 8, 64 // out.itemsize
+        vector, lanes = COLUMN // 8, 64 // itemsize
         bitmaps, rows, carries, planes = _scratch(
             8 * math.prod(bitmap),
             8 * self._rows * self._words,
@@ -119,31 +147,17 @@ class BitsCounter:
         )
         if codes.dtype == np.uint8:
             bitmaps = bitmaps.view(np.uint64).reshape(bitmap)
+            bitmaps[0] = 0
         else:
             bitmaps = np.empty((bitmap[0], codes.size // 64 + 2 * self._words | 8), dtype=np.uint64)
             mark(codes, 0, bitmaps.shape[1], tests, bitmaps)
             codes = none = np.empty(0, dtype=np.uint8)
             tests = tests[0], none, none, tests[3]
-        subtract_tiles(
-            codes,
-            taken,
-            tests,
-            self._chunks,
-            self._copies,
-            self._loads,
-            self._form,
-            bitmaps,
-            rows.view(np.uint64).reshape(self._rows, self._words),
-            carries,
-            np.empty(levels + 1, dtype=np.int64),
-            _STEPS,
-            planes,
-            planes.view(f"u{lanes // 8}"),
-            total,
-            (0,) * lanes,
-            (0,) * (COLUMN // lanes),
-            out.view(f"u{out.itemsize}"),
-        )
+        rows = rows.view(np.uint64).reshape(self._rows, self._words)
+        rows[0] = 0
+        waiting, masks = np.empty(levels + 1, dtype=np.int64), planes.view(f"u{lanes // 8}")
+        plan = tests, self._chunks, self._copies, self._loads, _STEPS, self._form
+        return codes, plan, (bitmaps, rows, carries, waiting, planes, masks), (0,) * lanes
 
 
 def _tests(
@@ -154,28 +168,33 @@ def _tests(
     Bitmap b marks codes with ``code >> shift & mask == value`` for one of the tests between
     ``bounds[b]`` and ``bounds[b + 1]``; result: shifts, masks, values, bounds.
     """
+    if digits == 1:
+        return letter_tests(letters, alphabet), index[:, None]
     highest = int(np.iinfo(alphabet.dtype).max)
-    if digits == 1 and alphabet.agree is None and not alphabet.wild_in_text:
-        masks = np.full(letters.size, highest, dtype=alphabet.dtype)
-        shifts, bounds = np.zeros(letters.size, np.int64), np.arange(letters.size + 1)
-        return (shifts, masks, letters.astype(alphabet.dtype), bounds), index[:, None]
     tests: list[list[tuple[int, int, int]]] = []
     bitmaps = []
-    if digits == 1:
-        tests = [[(0, highest, x) for x in alphabet.codes_of(letter)] for letter in letters]
-        bitmaps = [index]
-    else:
-        width = -(-max(int(letters[-1]).bit_length(), 1) // digits)
-        wild = [(0, highest, alphabet.wild)] * alphabet.wild_in_text
-        for shift in range(0, digits * width, width):
-            # The last digit is all that remains, so codes beyond the letters stay apart.
-            mask = (1 << width) - 1 if shift < (digits - 1) * width else highest
-            digit, which = _distinct(letters >> shift & mask, 1 << width)
-            bitmaps.append(len(tests) + which[index])
-            tests += [[(shift, mask, x), *wild] for x in digit]
+    width = -(-max(int(letters[-1]).bit_length(), 1) // digits)
+    wild = [(0, highest, alphabet.wild)] * alphabet.wild_in_text
+    for shift in range(0, digits * width, width):
+        # The last digit is all that remains, so codes beyond the letters stay apart.
+        mask = (1 << width) - 1 if shift < (digits - 1) * width else highest
+        digit, which = distinct(letters >> shift & mask, 1 << width)
+        bitmaps.append(len(tests) + which[index])
+        tests += [[(shift, mask, x), *wild] for x in digit]
     flat = np.array([test for some in tests for test in some], dtype=np.int64)
     masks, values = flat[:, 1:].T.astype(alphabet.dtype)
     return (flat[:, 0], masks, values, np.cumsum([0, *map(len, tests)])), np.stack(bitmaps, axis=1)
+
+
+def letter_tests(letters: Array, alphabet: Alphabet) -> tuple[Array, Array, Array, Array]:
+    """Return how the bitmap of each letter is found: of the text codes that agree with it."""
+    values, bounds = letters, np.arange(letters.size + 1)
+    if alphabet.agree is not None or alphabet.wild_in_text:
+        codes = [alphabet.codes_of(letter) for letter in letters.tolist()]
+        values, bounds = np.concatenate(codes), np.cumsum([0, *map(len, codes)])
+    values = values.astype(alphabet.dtype)
+    masks = np.full_like(values, np.iinfo(alphabet.dtype).max)
+    return np.zeros(values.size, dtype=np.int64), masks, values, bounds
 
 
 def _scratch(*sizes: int) -> list[Array]:
@@ -194,7 +213,7 @@ def _scratch(*sizes: int) -> list[Array]:
     return [whole[first:last] for first, last in pairwise(cuts)]
 
 
-def _distinct(values: Array, bound: int) -> tuple[Array, Array]:
+def distinct(values: Array, bound: int) -> tuple[Array, Array]:
     """Return the distinct ones of some integers below a bound, and the index of each."""
     seen = np.zeros(bound, dtype=bool)
     seen[values] = True

@@ -7,12 +7,21 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from lowapprox._core.threads import kernel_threads
 from lowapprox._core.typing import Array
 from lowapprox.hamming.alphabet import Pattern
 from lowapprox.hamming.bits import BitsCounter
 from lowapprox.hamming.text import CodedText
 
-__all__ = ["Counter", "block_shifts", "blocks", "count", "count_into", "count_range"]
+__all__ = [
+    "Counter",
+    "block_shifts",
+    "blocks",
+    "count",
+    "count_into",
+    "count_range",
+    "smallest_block",
+]
 
 R = TypeVar("R")
 
@@ -89,12 +98,24 @@ def count_into(text: CodedText, counters: Sequence[Counter], out: Array) -> None
 
 def _count_shared(codes: Array, counter: BitsCounter, out: Array) -> None:
     """Write all distances; the threads share out the tiles without the interpreter's lock."""
-    from lowapprox._core.threads import kernel_threads, run_together
+    from lowapprox._core.threads import run_together
 
     taken = np.zeros(2, dtype=np.int64)
-    work = out.size * (0.25 + 1.6e-3 * counter.pattern.size)  # about, see `plan`
-    threads = min(kernel_threads(), int(work / _SHARE))
+    threads = _bits_threads(counter, out.size)
     run_together(lambda: counter.count_shared(codes, out, taken), threads)
+
+
+def smallest_block(counters: Sequence[Counter], shifts: int) -> int:
+    """Return how many shifts a block must have to be worth a thread."""
+    if len(counters) == 1 and isinstance(counters[0], BitsCounter):
+        return min(_SMALLEST_BLOCK, -(-shifts // _bits_threads(counters[0], shifts)))
+    return _SMALLEST_BLOCK
+
+
+def _bits_threads(counter: BitsCounter, shifts: int) -> int:
+    """Return for how many threads there is work."""
+    work = shifts * (0.25 + 1.6e-3 * counter.pattern.size)  # about, see `plan`
+    return max(1, min(kernel_threads(), int(work / _SHARE)))
 
 
 def blocks(

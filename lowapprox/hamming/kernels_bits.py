@@ -39,7 +39,16 @@ from lowapprox._core.simd import (
 )
 from lowapprox._core.simd_tiles import vfetch
 
-__all__ = ["COLUMN", "add_eight", "full_add", "half_add", "mark", "subtract_tiles"]
+__all__ = [
+    "COLUMN",
+    "add_eight",
+    "count_tile",
+    "full_add",
+    "half_add",
+    "mark",
+    "subtract_column",
+    "subtract_tiles",
+]
 
 # Shifts that are counted at a time. Twice as many were no faster with registers of 64 bytes, and
 # slower with shorter ones.
@@ -272,7 +281,7 @@ def _count_few(
 
 
 @kernel(inline=True)
-def _subtract(
+def subtract_column(
     masks: Any, place: int, levels: int, total: Any, lanes: Any, out: Any, start: int
 ) -> None:
     """Subtract the counter of a column from ``out[start:]``: its bits say in which lanes.
@@ -308,25 +317,60 @@ def _subtract(
 
 
 @kernel()
+def count_tile(
+    codes: Any, plan: Any, scratch: Any, start: int, columns: int, following: int, out: Any
+) -> None:
+    """Count the agreements at some columns of shifts, from `start` on, in the planes.
+
+    Meanwhile the codes, and what there is of `out`, begin to be loaded from `following` on.
+
+    For each chunk of the pattern, `chunks` has its first place, its length, and where its `copies`
+    (bitmap, bits of the shift) and its `loads` into the rows begin. Without codes, the bitmaps are
+    there already.
+    """
+    tests, chunks, copies, loads, steps, form = plan
+    bitmaps, rows, carries, waiting, planes, _ = scratch
+    w = len(_BYTES)
+    counter = 4 * (waiting.size - 1) * w
+    flat_bitmaps, flat_rows = bitmaps.reshape(-1), rows.reshape(-1)
+    flat = (flat_rows if len(form[1]) == 0 else flat_bitmaps).view(np.uint8)
+    planes[: columns * counter] = 0
+    for c in range(chunks.shape[0] - 1):
+        words = (columns * COLUMN + chunks[c, 1]) // 64 + 1
+        first_word = (start + chunks[c, 0]) // 64
+        if codes.size:
+            mark(codes, 64 * first_word, words + 1, tests, bitmaps)
+            first_word = 0
+        for k in range(chunks[c, 2], chunks[c + 1, 2]):
+            at = (copies[k, 0] + 1) * bitmaps.shape[1] + first_word
+            to = (k - chunks[c, 2] + 1) * rows.shape[1]
+            _shift(flat_bitmaps, at, words, copies[k, 1], flat_rows, to)
+        first, last = chunks[c, 3], chunks[c + 1, 3]
+        for column in range(columns):
+            if c == 0:
+                _fetch(codes, following + column * COLUMN)
+                if following < out.size:
+                    _fetch(out, following + column * COLUMN)
+            base, place = column * w, column * counter
+            if waiting.size == 3:
+                _count_few(flat, loads, first, last, base, form, planes, place)
+            else:
+                _count_many(
+                    flat, loads, first, last, base, form, waiting, carries, steps, planes, place
+                )
+
+
+@kernel(inline=True)
+def _fetch(array: Any, start: int) -> None:
+    """Begin to load the items of a column."""
+    size = array.itemsize
+    for i in range(size):
+        vfetch(array.view(np.uint8), start * size + i * COLUMN, _CODES, _WORDS)
+
+
+@kernel()
 def subtract_tiles(
-    codes: Any,
-    taken: Any,
-    tests: Any,
-    chunks: Any,
-    copies: Any,
-    loads: Any,
-    form: Any,
-    bitmaps: Any,
-    rows: Any,
-    carries: Any,
-    waiting: Any,
-    steps: Any,
-    planes: Any,
-    masks: Any,
-    total: Any,
-    lanes: Any,
-    fetched: Any,
-    out: Any,
+    codes: Any, plan: Any, scratch: Any, lanes: Any, taken: Any, total: Any, out: Any
 ) -> None:
     """Subtract the agreements from `out`, tile by tile, until all have been taken and finished.
 
@@ -336,61 +380,20 @@ def subtract_tiles(
     Or write ``total[0]`` less the agreements, if there is such a number.
 
     A tile is as many shifts as fit the planes: a counter of ``4 * (waiting.size - 1)`` vectors for
-    each column. For each chunk of the pattern, `chunks` has its first place, its length, and
-    where its `copies` (bitmap, bits of the shift) and its `loads` into the rows begin.
-    `masks` is another view of the planes. Without codes, the bitmaps are there already.
-    `fetched` has an item for each
-    vector of `out` in a column.
+    each column. See `count_tile` for the plan; `masks` is another view of the planes.
     """
-    w = len(_BYTES)
-    counter = 4 * (waiting.size - 1) * w
-    tile = planes.size // counter * COLUMN
-    if codes.size:
-        bitmaps[0] = 0
-    rows[0] = 0
-    flat_bitmaps, flat_rows = bitmaps.reshape(-1), rows.reshape(-1)
-    flat = (flat_rows if len(form[1]) == 0 else flat_bitmaps).view(np.uint8)
+    _, _, _, waiting, planes, masks = scratch
+    levels = waiting.size - 1
+    columns = planes.size // (4 * levels * len(_BYTES))
+    tile, counter = columns * COLUMN, masks.size // columns
     start = take(taken, 0) * tile
     while start < out.size:
         following = take(taken, 0) * tile
-        columns = -(-min(tile, out.size - start) // COLUMN)
-        planes[: columns * counter] = 0
-        for c in range(chunks.shape[0] - 1):
-            words = (columns * COLUMN + chunks[c, 1]) // 64 + 1
-            first_word = (start + chunks[c, 0]) // 64
-            if codes.size:
-                mark(codes, 64 * first_word, words + 1, tests, bitmaps)
-                first_word = 0
-            for k in range(chunks[c, 2], chunks[c + 1, 2]):
-                at = (copies[k, 0] + 1) * bitmaps.shape[1] + first_word
-                to = (k - chunks[c, 2] + 1) * rows.shape[1]
-                _shift(flat_bitmaps, at, words, copies[k, 1], flat_rows, to)
-            first, last = chunks[c, 3], chunks[c + 1, 3]
-            for column in range(columns):
-                if c == 0:
-                    vfetch(codes, following + column * COLUMN, _CODES, _WORDS)
-                    vfetch(out, following + column * COLUMN, lanes, fetched)
-                place = column * counter
-                if waiting.size == 3:
-                    _count_few(flat, loads, first, last, column * w, form, planes, place)
-                else:
-                    _count_many(
-                        flat,
-                        loads,
-                        first,
-                        last,
-                        column * w,
-                        form,
-                        waiting,
-                        carries,
-                        steps,
-                        planes,
-                        place,
-                    )
-        for column in range(columns):
-            place = column * (masks.size // (tile // COLUMN))
+        here = -(-min(tile, out.size - start) // COLUMN)
+        count_tile(codes, plan, scratch, start, here, following, out)
+        for column in range(here):
             at = start + column * COLUMN
-            _subtract(masks, place, waiting.size - 1, total, lanes, out, at)
+            subtract_column(masks, column * counter, levels, total, lanes, out, at)
         take(taken, 1)
         start = following
     for _ in range(_PATIENCE):

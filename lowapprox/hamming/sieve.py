@@ -6,6 +6,7 @@ import numpy as np
 
 from lowapprox._core.typing import Array
 from lowapprox.hamming.alphabet import Alphabet, Pattern
+from lowapprox.hamming.bits import distinct, letter_tests
 from lowapprox.hamming.problem import Problem
 
 __all__ = ["Sieve", "bitmaps_of", "sieve_time"]
@@ -81,13 +82,8 @@ def bitmaps_of(part: Pattern, alphabet: Alphabet) -> tuple[tuple[Array, ...], Ar
 
     The first bitmap has the number 1.
     """
-    used = np.zeros(alphabet.kinds, dtype=bool)
-    used[part.letters] = True
-    codes = [alphabet.codes_of(letter) for letter in np.flatnonzero(used).tolist()]
-    values = np.concatenate(codes).astype(alphabet.dtype)
-    masks = np.full(values.size, np.iinfo(alphabet.dtype).max, dtype=alphabet.dtype)
-    tests = np.zeros(values.size, dtype=np.int64), masks, values, np.cumsum([0, *map(len, codes)])
-    return tests, np.cumsum(used)[part.letters]
+    letters, index = distinct(part.letters, alphabet.kinds)
+    return letter_tests(letters, alphabet), index + 1
 
 
 def sieve_time(kinds: int, size: int, problem: Problem) -> float:

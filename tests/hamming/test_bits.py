@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,28 @@ def test_edges_of_blocks(gen: np.random.Generator, shifts: int) -> None:
 def test_edges_of_counters_and_chunks(gen: np.random.Generator, span: int, kinds: int) -> None:
     check(BitsCounter, gen, kinds, 600, span, "i")
     check(BitsCounter, gen, kinds, 3, span, "i", share=0.01)
+
+
+@pytest.mark.skipif(SMALL, reason="slow without a compiler")
+@pytest.mark.parametrize("shifts", [1, 511, 8192, 8193, 20_000])
+@pytest.mark.parametrize("k", [0, 12, 126])
+@pytest.mark.parametrize("room", [1, 20_000])  # a tile at least
+@pytest.mark.parametrize("width", ["u1", "u4"])
+def test_within(gen: np.random.Generator, shifts: int, k: int, room: int, width: str) -> None:
+    text = gen.integers(0, 2, shifts + 19)
+    letters, coded, alphabet = encode_pattern(
+        as_letters(text, "text"), as_letters(text[-20:].copy(), "pattern")
+    )
+    codes = np.empty(text.size, dtype=width)
+    alphabet.encode(letters.raw(0, text.size), codes, compiled=False)
+    alphabet = replace(alphabet, dtype=codes.dtype)
+    expected = np.full(shifts, coded.size, dtype=np.int8)
+    NaiveCounter(coded, alphabet).subtract(codes, expected)
+    found = BitsCounter(coded, alphabet).within(codes, shifts, k, room)
+    places, distances = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    np.testing.assert_array_equal(places, np.flatnonzero(expected <= k))
+    np.testing.assert_array_equal(distances, expected[places])
+    assert distances.dtype == np.int8
 
 
 @pytest.mark.skipif(SMALL, reason="slow without a compiler")

@@ -15,6 +15,7 @@ from lowapprox.hamming import (
     IUPAC,
     Matches,
     bounded,
+    counting,
     hamming_distances,
     hamming_matches,
     hamming_search,
@@ -91,7 +92,8 @@ def test_pieces(data: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "_TINY", 0)
         patch.setattr(bounded, "_BLOCK", data.draw(st.integers(100, 20_000)))
-        patch.setattr(bounded, "_longest", lambda problem: piece)
+        patch.setattr(bounded, "block_shifts", lambda span: piece)
+        patch.setattr(counting, "_SHARE", 1.0)  # a block for each thread
         patch.setattr(sieve, "_SPARE", data.draw(st.integers(0, 20)))
         check(text, pattern, data.draw(st.integers(0, m // 4)), mode=data.draw(MODES))
 
