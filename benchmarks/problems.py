@@ -108,14 +108,17 @@ def tall_problem(n: int, d: int, condition: float, *, residual: float = 1e-3) ->
 def hard_problem(name: str, n: int = 16_384, d: int = 64) -> tuple[Array, Array, Array]:
     """Return a matrix, a right-hand side and the solution, for sketches to be tried on.
 
-    "coherent": every column lives on one row, and the residual on eight others; "incoherent":
-    random singular vectors.
+    "coherent": every column lives on one row, and the residual on eight others; "spread": the same
+    with rows that are far apart; "incoherent": random singular vectors.
     """
     if name == "incoherent":
         p = tall_problem(n, d, 10.0, residual=1.0)
         return p.A, p.b, p.x
     A, b = np.eye(n, d), np.zeros(n)
     b[d : d + 8] = 8**-0.5
+    if name == "spread":
+        order = np.arange(n).reshape(d, n // d).T.ravel()  # of i and i + 1 n / d apart
+        A[order], b[order] = A.copy(), b.copy()
     return A, b, np.zeros(d)
 
 

@@ -28,7 +28,7 @@ Solver: TypeAlias = Callable[[Array, Array], Array]  # (A, b) -> x
 
 TITLE = "Least squares"
 THREADS = 2
-TALL, WIDE = (500_000, 200), (100_000, 1000)
+TALL, WIDE, HELD = (500_000, 200), (100_000, 1000), (200_000, 200)
 KEYS = 1000
 SMALL = ((100, 10), (300, 10), (100, 50), (1000, 10), (1000, 50), (2000, 50), (10_000, 10))
 LESS_SMALL = ((500, 200), (10_000, 50), (1000, 500), (100_000, 10), (5000, 200))
@@ -128,7 +128,9 @@ def one_pass(budget: Budget, *, method: str, asked: str) -> list[Row]:
     return [row | {"largest error by its bound": f"{share.max():.2f}"}]
 
 
-def coverage(budget: Budget, *, name: str, kind: str, asked: str) -> list[Row]:
+def coverage(
+    budget: Budget, *, name: str, kind: str, asked: str, eps: float | None = None
+) -> list[Row]:
     """Count how often all entries lie within their bounds."""
     from lowapprox import lstsq
 
@@ -137,20 +139,64 @@ def coverage(budget: Budget, *, name: str, kind: str, asked: str) -> list[Row]:
     inside = rule = 0
     size = np.linalg.norm(b - A @ x) / np.linalg.norm(A, -2) / A.shape[1] ** 0.5
     for key in range(keys):
-        result = lstsq(A, b, method=kind, rng=key)
+        result = lstsq(A, b, method=kind, eps=eps, rng=key)
         assert result.entry_bound is not None
         errors = np.abs(result.x - x)
         inside += bool((errors <= result.entry_bound).all())
         rule += bool((errors > row_rule_bound(*A.shape[1:], int(result.info["rows"])) * size).any())
-    row = {"work": f"{kind!r}, {name}, {times(*A.shape)}", "keys": str(keys)}
-    row |= {"rows of the sketch": str(result.info["rows"])}
+    what = f"{kind!r}" if eps is None else f"{kind!r}, eps={eps:g}"
+    row = {"work": f"{what}, {name}, {times(*A.shape)}", "keys": str(keys)}
+    row |= {"rows of the sketch": f"{result.info['rows']:,}"}
     row |= {"all within": f"{inside / keys:.3f}", "asked for": asked}
-    return [row | {"above the row rule": f"{rule / keys:.3f}"}]
+    row |= {"above the row rule": f"{rule / keys:.3f}"}
+    allowed = 0.05 + 3.0 * (0.05 * 0.95 / keys) ** 0.5  # its probability and three standard errors
+    return [row | {"allowed": f"<= {allowed:.3f}" if kind == "linf" else "no promise"}]
 
 
 def row_rule_bound(d: int, rows: int) -> float:
     """Return the eps that so many rows promise with probability 0.95."""
     return float(np.sqrt(2.0 * d * np.log(2.0 * d / 0.05) / (rows - d)))
+
+
+def held(budget: Budget, *, what: str) -> list[Row]:
+    """Compare a factorization that is kept, and a solution from it."""
+    from scipy.linalg import qr, solve_triangular
+
+    from lowapprox import thread_limit
+    from lowapprox.regression import lstsq_factor
+
+    p = problem(*HELD, 1e6)
+
+    def triangular() -> Array:
+        x: Array = solve_triangular(R, Q.T @ p.b)
+        return x
+
+    with thread_limit(THREADS):
+        factor = lstsq_factor(p.A, rng=0)
+        Q, R = qr(p.A, mode="economic", check_finite=False)
+        peer, ours, theirs = {
+            "factorization": (
+                "scipy.linalg.qr, economic",
+                lambda: lstsq_factor(p.A, rng=0),
+                lambda: qr(p.A, mode="economic", check_finite=False),
+            ),
+            "a solution": (
+                "Q.T @ b, solve_triangular",
+                lambda: factor.solve(p.b).x,
+                triangular,
+            ),
+            "a solution, nothing kept by the peer": (
+                "numpy.linalg.lstsq",
+                lambda: factor.solve(p.b).x,
+                lambda: gelsd(p.A, p.b),
+            ),
+        }[what]
+        timing = compare(ours, theirs, budget)
+        errors = [p.backward_error(f(), scaled=True) for f in (ours, theirs) if "sol" in what]
+    row = {"work": f"{what}, {times(*HELD)}", "peer": peer} | timing.cells
+    kept = factor.shape[1] ** 2 * 8 * 20  # the sketch has 20 rows for each column
+    row |= {"kept, ours / the peer's": f"{kept / 1e6:.0f} / {Q.nbytes / 1e6:.0f} MB"}
+    return [row | {"with unit columns": pair(*errors) if errors else ""}]
 
 
 def fused(budget: Budget, *, shape: tuple[int, int]) -> list[Row]:
@@ -263,16 +309,38 @@ TABLES = (
     Table(
         "Coverage of the bounds",
         "Share of the keys for which *all* entries lie within their bounds, which promise 0.95, "
-        "and for which an entry is farther off than the row rule says. *Coherent*: every column "
-        "lives on one row and the residual on eight others. *Incoherent*: random singular vectors. "
-        "The sparse sketch makes no promise for coherent data; its row shows why.",
+        "and for which an entry is farther off than the row rule says, with the share that its "
+        "probability of 0.05 and three standard errors allow. *Coherent*: every column lives on "
+        "one row and the residual on eight others, all in one block of the transform; *spread*: "
+        "the same with rows that are far apart. *Incoherent*: random singular vectors. The sparse "
+        "sketch makes no promise for coherent data; its row shows why.",
         tuple(
-            Case(f"coverage/{kind}/{name}", partial(coverage, name=name, kind=kind, asked=asked))
-            for kind, name, asked in (
-                ("linf", "coherent", ">= 0.93"),
-                ("linf", "incoherent", ">= 0.93"),
-                ("sketch", "incoherent", ""),
-                ("sketch", "coherent", "no promise"),
+            Case(
+                f"coverage/{kind}/{name}" + (f"/{eps:g}" if eps else ""),
+                partial(coverage, name=name, kind=kind, asked=asked, eps=eps),
+            )
+            for kind, name, asked, eps in (
+                ("linf", "coherent", ">= 0.93", None),
+                ("linf", "spread", ">= 0.93", None),
+                ("linf", "spread", ">= 0.93", 1.0),
+                ("linf", "incoherent", ">= 0.93", None),
+                ("sketch", "incoherent", "", None),
+                ("sketch", "coherent", "no promise", None),
+            )
+        ),
+    ),
+    Table(
+        "Many right-hand sides over time",
+        "`lstsq_factor`, which keeps a sketch and reads the matrix again for every solution and "
+        "its check, for a condition number of 1e6. A QR factorization keeps as much as the matrix, "
+        "reads that once for a solution, and checks nothing. With unit columns: backward errors, "
+        "ours / the peer's.",
+        tuple(
+            Case(f"factor/{name}", partial(held, what=what))
+            for name, what in (
+                ("lstsq", "a solution, nothing kept by the peer"),
+                ("qr", "factorization"),
+                ("solve", "a solution"),
             )
         ),
     ),
@@ -288,7 +356,9 @@ TABLES = (
         "Small problems",
         "Time of a call among many, with the check of the backward error that the peer does not "
         f"make. Both sides rest {PAUSE:g} s before each of the pairs.",
-        tuple(Case(f"small/{n}x{d}", partial(small, shape=(n, d))) for n, d in SMALL),
+        tuple(
+            Case(f"small/{n}x{d}", partial(small, shape=(n, d))) for n, d in (*SMALL, *LESS_SMALL)
+        ),
     ),
     Table(
         "Memory",

@@ -16,6 +16,7 @@ Sketch: TypeAlias = Callable[[Array, int], Array]  # (A, seed) -> S @ A
 TITLE = "Sketching"
 THREADS = 2
 ROWS, COLUMNS, SIZE, ZETA = 500_000, 200, 800, 8
+KEYS = 100
 
 
 @cache
@@ -112,6 +113,22 @@ def distortion(sketched: Array) -> float:
     return float(np.abs(values - 1.0).max())
 
 
+def coordinates(_: Budget, *, kind: str, step: int, asked: str) -> list[Row]:
+    """Find the smallest singular value on coordinates that are equally far apart."""
+    import lowapprox.sketching
+
+    d, make = 64, getattr(lowapprox.sketching, kind)
+    least = []
+    for key in range(KEYS):
+        S = make(4 * d, d * step, rng=key)
+        columns = np.hstack([S.columns(i, i + 1) for i in range(0, d * step, step)])
+        least.append(np.linalg.svd(columns, compute_uv=False)[-1])
+    where = "consecutive rows" if step == 1 else f"every {step}th row"
+    row = {"work": f"{kind}, d = {d}, m = {4 * d}, {where}"}
+    row |= {"keys": str(KEYS), "least": f"{min(least):.3f}", "median": f"{np.median(least):.3f}"}
+    return [row | {"asked for": asked}]
+
+
 WORK = f"{ROWS:,} x {COLUMNS}, m = {SIZE}"
 CLARKSON = ("clarkson_woodruff_transform", clarkson_woodruff)
 CASES: tuple[tuple[str, str, Sketch, tuple[str, Sketch], float], ...] = (
@@ -141,6 +158,26 @@ TABLES = (
                 ),
             )
             for name, what, ours, (peer, theirs), asked in CASES
+        ),
+    ),
+    Table(
+        "Coordinate subspaces",
+        "The smallest singular value of an operator on d coordinates, over the keys: the data that "
+        "are hardest for a structured operator, since every column lives on one row. A Gaussian "
+        "operator has about ``1 - sqrt(d / m)`` = 0.50; at 0 two coordinates can no longer be told "
+        "apart.",
+        tuple(
+            Case(
+                f"coordinates/{kind}/{step}",
+                partial(coordinates, kind=kind, step=step, asked=asked),
+            )
+            for kind, step, asked in (
+                ("SRHT", 1, ">= 0.42"),
+                ("SRHT", 16, ">= 0.42"),
+                ("SRHT", 256, ">= 0.42"),
+                ("SparseSign", 256, ""),
+                ("CountSketch", 256, "no promise"),
+            )
         ),
     ),
 )

@@ -12,7 +12,9 @@ from lowapprox._core.checks import check_home, checked_choice, checked_tol
 from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.typing import Array
+from lowapprox.regression.memory import check_memory
 from lowapprox.regression.system import Host, squares_of
+from lowapprox.sketching.tensor import LazyProduct
 
 __all__ = [
     "METHODS",
@@ -103,7 +105,11 @@ def checked_request(
     """Check all arguments."""
     method = checked_choice(method, "method", METHODS)
     sketch = checked_choice(sketch, "sketch", SKETCHES)
-    weights = checked_weights(weights, op.shape[0])
+    n, d = op.shape
+    by_rows = op.kind != "operator" or isinstance(op, LazyProduct)
+    factored = by_rows and (n < 8 * d or method in {"direct", "cholesky"})
+    check_memory(op.shape, 4 if factored else 8, by_rows=by_rows)  # a sketch has 4 d rows, twice
+    weights = checked_weights(weights, n)
     rhs = _right_hand_sides(op, b, weights)
     unit = float(np.finfo(rhs.dtype).eps)
     goal = 4.0 * unit if tol is None else checked_tol(tol)

@@ -353,7 +353,8 @@ def lstsq_factor(
     Raises
     ------
     InputError
-        If an argument is out of its range, or `A` contains NaN or infinity.
+        If an argument is out of its range, `A` contains NaN or infinity, or the triangular factor
+        does not fit into memory.
     InputTypeError
         For dtypes and arrays without support.
 

@@ -76,7 +76,8 @@ def sketch_operator(system: System, kind: str, rows: int, gen: np.random.Generat
     from lowapprox.sketching import SRHT, Gaussian, SparseSign, TensorSRHT
 
     n = system.shape[0]
-    if isinstance(system.op, LazyProduct) and kind in {"auto", "srht"}:
+    # Weights make the rows of a product anyway.
+    if isinstance(system.op, LazyProduct) and system.weights is None and kind in {"auto", "srht"}:
         return TensorSRHT(rows, [factor.shape[0] for factor in system.op.factors], rng=gen)
     if kind == "gaussian":
         return Gaussian(rows, n, rng=gen)

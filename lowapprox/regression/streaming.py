@@ -15,6 +15,7 @@ from lowapprox._core.matrix import as_matrix
 from lowapprox._core.typing import Array, MatrixInput
 from lowapprox.regression._request import checked_request, checked_sides, checked_weights
 from lowapprox.regression.direct import direct
+from lowapprox.regression.memory import check_memory
 from lowapprox.regression.outcome import answered, result_of
 from lowapprox.regression.result import LstsqResult
 from lowapprox.regression.system import Host, System, make_system
@@ -49,7 +50,7 @@ class StreamingLstsq:
     Raises
     ------
     InputError
-        If `d` is not positive.
+        If `d` is not positive, or a triangle of d columns does not fit into memory.
     InputTypeError
         If `d` is no integer.
 
@@ -99,6 +100,7 @@ class StreamingLstsq:
 
     def __init__(self, d: int, *, check_finite: bool = True) -> None:
         self.d = checked_int(d, "d", 1)
+        check_memory((self.d, self.d), 4, name="d")
         self.check_finite = check_finite
         self.n_rows = 0
         self._count = 0  # of the rows of positive weight

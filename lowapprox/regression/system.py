@@ -19,6 +19,7 @@ _KERNEL_ENTRIES = 1 << 20  # smaller matrices never load numba
 _BLOCKS = 64  # ranges of rows, whose sums are made apart and added in order
 _PRODUCT_ENTRIES = 1 << 22  # of a sketch that an operator is multiplied with at a time
 _LEAST_PRODUCTS = 8
+_BLOCK_ROWS = 4096  # a multiple of the blocks of every sketch
 _TILE_ENTRIES = 1 << 17  # a tile is read twice in a pass, the second time from the cache
 
 
@@ -133,27 +134,42 @@ class System:
     def sketch(self, S: Any) -> Host:
         """Return ``S [A, b]``, weighted, in one pass."""
         self.passes += 1
+        if self.by_rows and self.weights is not None:
+            return self._weighted(S, np.sqrt(self.weights))
         d = self.shape[1]
         A: Host = np.zeros((S.shape[0], d), self.dtype)
         B: Host = np.zeros((S.shape[0], self.b.shape[1]), self.dtype)
         if not self.by_rows:
             A[...] = self._products(S)
             S.apply_rows(self.tile_b(0, self.shape[0]), 0, B)
-        elif isinstance(self.op, LazyProduct) and self.weights is None:
+        elif isinstance(self.op, LazyProduct):
             A[...] = S @ self.op
             S.apply_rows(self.b, 0, B)
-        elif self.weights is None:
+        else:
             S.apply_rows(self.op.row_block(0, self.shape[0]), 0, A)
             # A single column costs more where it is too small for the compiled path than several.
             copies = -(-_KERNEL_ENTRIES // max(1, self.b.size)) if self.compiled else 1
             wide: Host = np.zeros((S.shape[0], copies * B.shape[1]), self.dtype)
             B = S.apply_rows(np.tile(self.b, copies), 0, wide)[:, : B.shape[1]]
-        else:
-            step = max(1, (8 * _TILE_ENTRIES // max(d, 1)) >> 12) << 12  # whole blocks of a sketch
-            for i in range(0, self.shape[0], step):
-                S.apply_rows(self.tile(i, i + step), i, A)
-                S.apply_rows(self.tile_b(i, i + step), i, B)
         return np.concatenate([A, B], axis=1)
+
+    def _weighted(self, S: Any, roots: Host) -> Host:
+        """Return the same by tiles of about equal height.
+
+        They are whole blocks of a sketch, and large enough for the compiled path.
+        """
+        n, d = self.shape
+        sketch: Host = np.zeros((S.shape[0], d + self.b.shape[1]), self.dtype)
+        count = -(-n // max(_BLOCK_ROWS, 16 * _TILE_ENTRIES // sketch.shape[1]))
+        step = -(-n // (count * _BLOCK_ROWS)) * _BLOCK_ROWS
+        tile: Host = np.empty((min(step, n), sketch.shape[1]), self.dtype)
+        for i in range(0, n, step):
+            part, block = tile[: n - i], self.op.row_block(i, i + step)
+            part[:, :d] = block.toarray() if hasattr(block, "toarray") else block
+            part[:, d:] = self.b[i : i + step]
+            part *= roots[i : i + step, None]
+            S.apply_rows(part, i, sketch)
+        return sketch
 
     def _products(self, S: Any) -> Host:
         """Return ``S W^(1/2) A`` by products with some rows of S at a time."""
@@ -169,13 +185,18 @@ class System:
 
     def run(self, work: Callable[[int], None], count: int) -> None:
         """Call ``work`` for all ranges, on several threads where the matrix is large."""
+
+        def quiet(i: int) -> None:
+            with np.errstate(all="ignore"):  # what the caller ignores, threads do not know of
+                work(i)
+
         if not self.compiled:
             for i in range(count):
-                work(i)
+                quiet(i)
             return
         from lowapprox._core.threads import run_blocks
 
-        run_blocks(work, count)
+        run_blocks(quiet, count)
 
 
 class Rows(System):

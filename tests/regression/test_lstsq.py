@@ -35,12 +35,13 @@ def test_auto_is_backward_stable_for_every_column(p: Problem) -> None:
 
 
 @pytest.mark.parametrize("method", ["spir", "fossils", "iterative", "direct"])
-@given(p=problems(max_condition=1e12))
+@given(p=problems())
 def test_every_solver_is_backward_stable(method: str, p: Problem) -> None:
     result = lstsq(p.A, p.b, method=method, rng=0)
     assert result.converged
-    assert result.rank == p.A.shape[1]
-    assert backward_error(p.A, p.b, result.x) <= 10 * U
+    assert result.rank == p.A.shape[1] or p.condition > 1e12
+    allowed = 10 * U if result.rank == p.A.shape[1] else 40 * U
+    assert backward_error(p.A, p.b, result.x) <= allowed
 
 
 @given(problems(max_condition=1e5))
@@ -81,7 +82,7 @@ def test_methods_agree_within_the_bound(method: str, p: Problem) -> None:
     bound = wedin(scaled, p.b, y, s[0] / s[-1], 30 * U)
     assert np.linalg.norm(result.x * D - y) <= bound
     assert result.cond_estimate <= 3 * s[0] / s[-1]
-    assert s[0] / s[-1] <= 5 * result.cond_estimate
+    assert s[0] / s[-1] <= 3 * result.cond_estimate
 
 
 @pytest.mark.parametrize("method", SOLVERS)
@@ -109,6 +110,20 @@ def test_equivariance(seed: int, power: float) -> None:
     assert np.linalg.norm(lstsq(A[order], b[order], rng=0).x - x) <= bound
     shifted = lstsq(A, b + A @ z, rng=0).x - z
     assert np.linalg.norm(shifted - x) <= wedin(A, b + A @ z, x + z, 1e3, 100 * U)
+    Q = np.linalg.qr(gen.standard_normal((90, 90)))[0]
+    assert np.linalg.norm(lstsq(Q @ A, Q @ b, rng=0).x - x) <= bound
+
+
+@pytest.mark.parametrize("method", SOLVERS)
+@given(p=problems(max_condition=1e5, spread=0))
+def test_a_vanishing_ridge_changes_nothing(method: str, p: Problem) -> None:
+    x = lstsq(p.A, p.b, method=method, rng=0).x
+    s = np.linalg.svd(p.A, compute_uv=False)
+    for ridge in (1e-3 * s[-1] ** 2, 1e-8 * s[-1] ** 2):
+        near = lstsq(p.A, p.b, ridge=ridge, method=method, rng=0).x
+        # (A^T A + ridge I)^-1 A^T b - x is -ridge (A^T A + ridge I)^-1 x.
+        moved = ridge / s[-1] ** 2 * np.linalg.norm(x)
+        assert np.linalg.norm(near - x) <= moved + wedin(p.A, p.b, x, s[0] / s[-1], 60 * U)
 
 
 @pytest.mark.parametrize("method", SOLVERS)
@@ -397,3 +412,21 @@ def test_large_matrices(form: str, dtype: Any) -> None:
             result = lstsq(FORMS[form](A), b, weights=weights, method=method, rng=0)
             assert np.linalg.norm(result.x - x) <= 100 * unit * np.linalg.norm(x)
             assert result.converged
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("weighted", [False, True])
+def test_squares_that_overflow_in_threads(weighted: bool) -> None:
+    """No warning comes of it, which here would be an error."""
+    A, b, _ = problem(60_000, 40)
+    w = np.random.default_rng(1).random(60_000) if weighted else None
+    x = lstsq(A, b, weights=w, method="direct").x
+    single = np.where(np.arange(40) == 3, 1e300, 1.0)
+    for scale in (1e200 * np.ones(40), 1e-200 * np.ones(40), single):
+        for method in ("auto", "cholesky", "spir"):
+            result = lstsq(A * scale, b, weights=w, method=method, rng=0)
+            assert result.rank == 40
+            assert np.linalg.norm(result.x * scale - x) <= 1e-10 * np.linalg.norm(x)
+        result = lstsq(A * scale, b, weights=w, method="linf", rng=0)
+        assert result.entry_bound is not None
+        assert (np.abs(result.x * scale - x) <= 2.0 * result.entry_bound * scale).all()

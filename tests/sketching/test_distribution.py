@@ -111,6 +111,10 @@ def orthonormal_input(form, n, d):
     elif form == "repeated rows":
         Q = np.repeat(np.linalg.qr(np.random.default_rng(0).standard_normal((n // 8, d)))[0], 8, 0)
         Q /= math.sqrt(8)
+    elif form == "one huge row":
+        Q = np.random.default_rng(0).standard_normal((n, d))
+        Q[n // 3] *= 1e6
+        Q = np.linalg.qr(Q)[0]
     elif form == "Hadamard":
         i, j = np.arange(n)[:, None], np.arange(d) * (n // d)
         Q = (1.0 - 2.0 * (np.bitwise_count(i & j) & 1)) / math.sqrt(n)
@@ -119,7 +123,16 @@ def orthonormal_input(form, n, d):
     return Q
 
 
-FORMS = ["contiguous", "late", "strided", "random rows", "repeated rows", "Hadamard", "incoherent"]
+FORMS = [
+    "contiguous",
+    "late",
+    "strided",
+    "random rows",
+    "one huge row",
+    "repeated rows",
+    "Hadamard",
+    "incoherent",
+]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -172,7 +185,9 @@ def test_count_sketch_fails_on_coordinates_as_theory_says():
     assert np.mean(np.array(smallest) < 1e-12) > 0.9
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "rademacher", "sparse", "srht"])
+@pytest.mark.parametrize(
+    "kind", ["gaussian", "rademacher", "sparse", "srht", "srht-exact", "srtt", "fastfood"]
+)
 def test_distortion_of_incoherent_subspaces(kind):
     n, d = 1000, 50
     m = 10 * d
