@@ -5,7 +5,7 @@ Time against the length of the pattern
 Every method of :func:`~lowapprox.hamming.hamming_distances` returns the same integers; they differ
 in time. Here each runs on random texts over 4 and over 256 letters, beside what one would write
 with NumPy and with SciPy. The times are those of the machine that built this page;
-:doc:`/benchmarks/index` has measurements made with more care.
+:doc:`/benchmarks/hamming` has measurements made with more care.
 """
 
 import time
@@ -75,4 +75,4 @@ for ax, letters in zip(axes, (4, 256), strict=True):
         ax.loglog(times.keys(), [1e3 * t for t in times.values()], mark, label=name, **wide)
     ax.set(title=f"{letters} letters, {shifts:,} shifts", xlabel="length of the pattern")
 axes[0].set_ylabel("time, ms")
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+_ = fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from decimal import Decimal, localcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -244,3 +246,33 @@ def test_norms_of_any_text(options: dict[str, Any], gen: np.random.Generator) ->
                 assert error_bound(size, norms, len(letters), end + 1 - begin) >= LIMIT
         assert part.groups.size > 2
     assert next(used, None) is None
+
+
+def test_table_of_the_guide() -> None:
+    """The longest patterns that are rounded at once, whatever the text."""
+
+    def longest(size: int, norm: float, signals: int, scale: int = 1) -> int:
+        """Count whole chunks; `norm` is that of one, in units of sqrt(size)."""
+        chunks, half = 0, size // 2
+        while True:
+            chunks += 1
+            largest = chunks * half if scale > 1 else 0
+            total = chunks * math.sqrt(size) * norm / scale
+            if error_bound(size, total, signals, chunks, largest) >= LIMIT:
+                return (chunks - 1) * half
+
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "hamming-rounding.rst").read_text()
+    table = page[page.index("The longest patterns") :]
+    rows = re.findall(r"\* - (\d+)\n((?:     - [\d ]+\n){5})", table)
+    assert [int(size) for size, _ in rows] == [1024, 4096, 16384]
+    for name, row in rows:
+        size = int(name)
+        norm = math.sqrt(size)  # of a chunk and two streams that are all ones
+        expected = [
+            longest(size, norm, 1, 2),
+            longest(size, 3 * norm, 3, 4),
+            longest(size, norm, 4),
+            longest(size, norm, 8),
+            longest(size, math.sqrt(8) * norm, 8),
+        ]
+        assert [int(x.replace(" ", "")) for x in re.findall(r"- ([\d ]+)", row)] == expected
