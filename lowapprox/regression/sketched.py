@@ -103,16 +103,17 @@ def _solved(
         if not condition < worst:
             return None
         inverse = triangle.solve(np.eye(d))
+        peaks = np.abs(inverse).max(axis=1, initial=0.0)[:, None]  # squares could underflow
         quantile = _t_quantile(1.0 - delta / (2.0 * d), rows - d)
         # The rest of the triangle of [A, b] is the residual of every b.
         spread = np.linalg.norm(R[d:, d:], axis=0) / np.sqrt(rows - d)
         residual = spread * np.sqrt(rows)
         X = triangle.solve(R[:d, d:])
         if robust:
-            deviations = _robust_deviations(M, X, inverse)
+            deviations = _robust_deviations(M, X, inverse, peaks)
         else:
-            deviations = np.linalg.norm(inverse, axis=1)[:, None] * spread
-        bound = quantile * deviations
+            deviations = np.linalg.norm(inverse / peaks, axis=1)[:, None] * spread
+        bound = quantile * deviations * peaks
         unit = residual * np.linalg.norm(inverse, 2) / np.sqrt(d)
         ratio = np.where(residual > 0.0, bound.max(axis=0, initial=0.0) / unit, 0.0)
     return Sketched(
@@ -125,16 +126,17 @@ def _solved(
     )
 
 
-def _robust_deviations(M: Host, X: Host, inverse: Host) -> Host:
+def _robust_deviations(M: Host, X: Host, inverse: Host, peaks: Host) -> Host:
     """Return standard deviations of the entries that do not presume equal ones of the rows.
 
-    Each residual is divided by what the fit has left of it.
+    In units of the largest entries of the rows of the inverse. Each residual is divided by what
+    the fit has left of it.
     """
     d = X.shape[0]
     Q = M[:, :d] @ inverse
     left = 1.0 - np.einsum("ij,ij->i", Q, Q)
     errors = (M[:, d:] - M[:, :d] @ X) / left[:, None]
-    deviations: Host = np.sqrt(np.square(inverse @ Q.T) @ np.square(errors))
+    deviations: Host = np.sqrt(np.square((inverse / peaks) @ Q.T) @ np.square(errors))
     return deviations
 
 

@@ -14,7 +14,7 @@ from lowapprox import lstsq
 from lowapprox._core.matrix import as_matrix
 from lowapprox.regression.sketched import Sketched, row_rule, sketched
 from lowapprox.regression.system import make_system
-from lowapprox.sketching import SRHT, CountSketch, Gaussian
+from lowapprox.sketching import SRHT, CountSketch, Gaussian, kron
 from tests.reference import CountedOperator
 from tests.regression.problems import Problem, exact_solution, problem, problems
 from tests.strategies import FORMS
@@ -181,3 +181,33 @@ def test_deficient_matrices_are_solved_directly() -> None:
     assert result.rank == 5
     assert result.entry_bound is not None
     assert np.isnan(result.entry_bound).all()
+
+
+@pytest.mark.parametrize("power", [-250, -150, -8, 150, 250])
+@pytest.mark.parametrize("method", ["linf", "sketch"])
+def test_bounds_follow_the_sizes_of_columns_and_sides(method: str, power: int) -> None:
+    """Also where their squares are out of range."""
+    A, b, _ = problem(3000, 5, 10.0)
+    plain = lstsq(A, b, method=method, rng=0)
+    assert plain.entry_bound is not None
+    for scale in (np.full(5, 10.0**power), np.where(np.arange(5) == 2, 10.0**power, 1.0)):
+        result = lstsq(A * scale, b, method=method, rng=0)
+        assert result.info["method"] == method
+        assert result.entry_bound is not None
+        assert np.allclose(result.entry_bound * scale, plain.entry_bound, rtol=1e-8, atol=0.0)
+    result = lstsq(A, b * 10.0**power, method=method, rng=0)
+    assert result.entry_bound is not None
+    assert np.allclose(result.entry_bound / 10.0**power, plain.entry_bound, rtol=1e-8, atol=0.0)
+
+
+@pytest.mark.parametrize("power", [-200, 200])
+def test_bounds_of_products_follow_the_sizes_of_columns(power: int) -> None:
+    gen = np.random.default_rng(0)
+    A, B, b = gen.standard_normal((60, 3)), gen.standard_normal((50, 2)), gen.standard_normal(3000)
+    scale = np.array([1.0, 10.0**power, 1.0])
+    plain = lstsq(kron(A, B), b, method="linf", rng=0)
+    result = lstsq(kron(A * scale, B), b, method="linf", rng=0)
+    assert plain.entry_bound is not None
+    assert result.entry_bound is not None
+    sizes = np.kron(scale, np.ones(2))
+    assert np.allclose(result.entry_bound * sizes, plain.entry_bound, rtol=1e-8, atol=0.0)
