@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from lowapprox._core.errors import InputError, InputTypeError
+from lowapprox._core.errors import InputError
 from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.results import Result, run_info
 from lowapprox._core.rng import as_generator
 from lowapprox._core.typing import Array, MatrixInput
 from lowapprox.regression._request import Request, checked_number, checked_request
 from lowapprox.regression.direct import direct
+from lowapprox.regression.memory import check_memory
 from lowapprox.regression.outcome import (
     Answer,
     answered,
@@ -329,7 +330,8 @@ def lstsq_factor(
     Parameters
     ----------
     A : array, sparse array or linear operator, shape (n, d)
-        As for `lstsq`. Kept by reference, as every solution is checked against it.
+        As for `lstsq`. Kept by reference, as every solution is checked against it; an operator of
+        few entries, or of fewer rows than columns, is made an array.
     ridge : float, default 0
         Minimize ``|A x - b|^2 + ridge |x|^2``.
     weights : array, shape (n,), optional
@@ -408,10 +410,9 @@ def lstsq_factor(
             op = as_matrix(op.entries())
             system = _system(op, request)
         elif n < d:
-            raise InputTypeError(
-                "`A` must have its entries known where it has fewer rows than columns, got an "
-                f"operator of shape {op.shape}"
-            )
+            check_memory(op.shape, 4)
+            op = as_matrix(op.rmat(op.from_numpy(np.eye(n))).conj().T)
+            system = _system(op, request)
     kept = system.by_rows and (n < 8 * d or n * d <= _SMALL)
     with one_thread():
         R, factor, S, basis = _kept(system, request) if kept else _sketched(system, request, gen)

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse.linalg import LinearOperator
 
 from lowapprox import ConvergenceWarning, InputError, InputTypeError, lstsq, thread_limit
 from lowapprox.regression import LstsqFactor, lstsq_factor
 from lowapprox.sketching import khatri_rao, kron
-from tests.reference import CountedOperator
+from tests.reference import CountedOperator, random_array
 from tests.regression.problems import Problem, backward_error, problem, problems, wedin
 from tests.strategies import DENSE_FORMS, DTYPES, FORMS, bytes_of, seeds
 
@@ -233,6 +234,35 @@ def test_the_matrix_is_read_as_often_as_told() -> None:
     assert counted.columns == 20
 
 
+@pytest.mark.parametrize("dtype", [float, np.float32, complex])
+@pytest.mark.parametrize("rank", [7, 4])
+@pytest.mark.parametrize("ridge", [0.0, 0.5])
+def test_operators_of_few_rows(dtype: Any, rank: int, ridge: float) -> None:
+    gen = np.random.default_rng(0)
+    A = random_array(gen, (7, rank), dtype) @ random_array(gen, (rank, 300), dtype)
+    b, w = random_array(gen, (7, 2), dtype), np.arange(1.0, 8.0)
+    counted = CountedOperator(A)
+    made = factor(counted, "sketch", weights=w, ridge=ridge)
+    assert counted.columns == 7  # of one product with the adjoint
+    dense = lstsq_factor(A, weights=w, ridge=ridge)
+    result, known = made.solve(b), dense.solve(b)
+    assert result.converged
+    assert made.rank == dense.rank == (300 if ridge else rank)
+    unit = float(np.finfo(dtype).eps)
+    assert np.linalg.norm(result.x - known.x) <= 1e3 * unit * np.linalg.norm(known.x)
+    root = np.sqrt(w)[:, None]
+    if not ridge:
+        x = np.linalg.pinv(root * A, rcond=1e-4) @ (root * b)
+        assert np.linalg.norm(result.x - x) <= 1e3 * unit * np.linalg.norm(x)
+    assert np.allclose(made.leverage_scores(), dense.leverage_scores(), atol=1e3 * unit)
+    assert np.allclose(made.standard_errors(), dense.standard_errors(), rtol=1e4 * unit)
+
+
+def test_operators_of_few_rows_that_do_not_fit() -> None:
+    with pytest.raises(InputError, match="`A` must be smaller"):
+        lstsq_factor(LinearOperator((10**4, 10**9), matvec=None, rmatvec=None, dtype=float))
+
+
 @pytest.mark.parametrize("form", ["kron", "khatri_rao", "operator", "csr_array"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_products_and_operators_with_weights(form: str, weighted: bool) -> None:
@@ -349,5 +379,3 @@ def test_arguments_of_methods_are_checked() -> None:
             made.standard_errors(bad)
     with pytest.raises(InputTypeError, match="`residual_variance` must be a number"):
         made.covariance("much")  # type: ignore[arg-type]
-    with pytest.raises(InputTypeError, match="fewer rows than columns"):
-        factor(CountedOperator(np.ones((3, 20))), "sketch")
