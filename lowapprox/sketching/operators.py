@@ -24,6 +24,7 @@ __all__ = ["NDArray", "SketchOperator", "narrowed", "on_host", "use_kernels"]
 NDArray: TypeAlias = np.ndarray[Any, Any]
 
 _MAX_ROWS = 2**62
+_DTYPES = "float32, float64, complex64 or complex128"
 _KERNEL_ENTRIES = 1_000_000  # smaller inputs never load the compiler
 _TILE_ENTRIES = 1 << 17  # tiles that are copied stay in the cache
 _TILE_ROWS = 1 << 16
@@ -58,11 +59,12 @@ class SketchOperator(ABC):
 
     def __init__(self, m: int, n: int, *, rng: RNGInput = None, dtype: Any = None) -> None:
         self.shape = (checked_int(m, "m", 0, 2**31), checked_int(n, "n", 0, _MAX_ROWS))
-        self.dtype = np.dtype(np.float64 if dtype is None else dtype)
+        try:
+            self.dtype = np.dtype(np.float64 if dtype is None else dtype)
+        except TypeError:
+            raise InputTypeError(f"`dtype` must be {_DTYPES}, got {dtype!r}") from None
         if self.dtype.char not in "fdFD":
-            raise InputTypeError(
-                f"`dtype` must be float32, float64, complex64 or complex128, got {self.dtype}"
-            )
+            raise InputTypeError(f"`dtype` must be {_DTYPES}, got {self.dtype}")
         self.key = draw_key(as_generator(rng))
 
     # -- the operator as an object ------------------------------------------------------------

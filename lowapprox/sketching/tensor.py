@@ -102,7 +102,8 @@ def khatri_rao(*factors: MatrixInput) -> LazyProduct:
 class LazyProduct(MatrixLike):
     """A tall matrix known through its factors; made by `kron` and `khatri_rao`.
 
-    It is an operator wherever operators are allowed, with products by the factors.
+    It is an operator wherever operators are allowed, with products by the factors; ``P @ x`` and
+    `toarray` are there for small checks.
 
     Attributes
     ----------
@@ -140,6 +141,17 @@ class LazyProduct(MatrixLike):
 
     def __repr__(self) -> str:
         return f"{self._name}({', '.join(str(op.shape) for op in self.factors)})"
+
+    def __matmul__(self, X: Array) -> Array:
+        """Return the product with an array of as many rows as there are columns."""
+        vector = getattr(X, "ndim", None) == 1
+        op = as_matrix(X[:, None] if vector else X, "X")
+        if op.shape[0] != self.shape[1] or op.kind != "dense":
+            raise InputError(
+                f"`X` must be an array of {self.shape[1]} rows for {self!r}, got shape {op.shape}"
+            )
+        product = self.mat(op.entries())
+        return product[:, 0] if vector else product
 
     def row_block(self, start: int, stop: int) -> NDArray:
         """Return rows `start` to `stop`, made of those of the factors."""

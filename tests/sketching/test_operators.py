@@ -356,6 +356,10 @@ BAD_CALLS = {
     "`m` must be in": (InputError, lambda: Gaussian(-1, 3)),
     "`n` must be in": (InputError, lambda: CountSketch(1, 2**63)),
     "`dtype` must be": (InputTypeError, lambda: SRHT(1, 2, dtype=np.int32)),
+    "`dtype` must be float32, float64, complex64 or complex128, got 'abc'": (
+        InputTypeError,
+        lambda: SRHT(1, 2, dtype="abc"),
+    ),
     "`zeta` must be at least 1": (InputError, lambda: SparseSign(4, 4, zeta=0)),
     "`block` must be a power of two": (InputError, lambda: SRHT(4, 4, block=12)),
     "`exact` must be a bool": (InputTypeError, lambda: SRHT(4, 4, exact=1)),

@@ -97,6 +97,9 @@ def test_lazy_products_are_operators(product, data, columns, seed, block):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tensor, "_BLOCK_BYTES", block)
         close(P.mat(X), exact @ X, dtype)
+        close(P @ X, exact @ X, dtype)
+        for j in range(columns):
+            close(P @ X[:, j], exact @ X[:, j], dtype)
         close(P.rmat(Y), exact.conj().T @ Y, dtype)
         close(P.entries(), exact, dtype)
         i, j = sorted(gen.integers(0, exact.shape[0] + 1, 2))
@@ -277,6 +280,10 @@ BAD_CALLS = {
     "`n` must have at least one": (InputError, lambda: TensorSketch(3, [])),
     "`n` must be in": (InputError, lambda: TensorSRHT(3, (2**40, 2**40))),
     "`n` must be an integer": (InputTypeError, lambda: KhatriRaoSign(3, (2, 1.5))),
+    "`X` must be an array of 4 rows for kron((2, 2), (2, 2)), got shape (3, 1)": (
+        InputError,
+        lambda: kron(np.eye(2), np.eye(2)) @ np.ones(3),
+    ),
     "`X` must have 6 rows": (
         InputError,
         lambda: TensorSRHT(3, (2, 3), rng=0) @ kron(np.eye(2), np.eye(2)),
