@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lowapprox._core.errors import InputTypeError
+
 __all__ = ["Progress", "Reporter"]
 
 
@@ -36,6 +38,8 @@ class Reporter:
     """Hands progress to a callback and a line on stderr; remembers a request to stop."""
 
     def __init__(self, callback: Callable[[Progress], Any] | None, progress: bool) -> None:
+        if callback is not None and not callable(callback):
+            raise InputTypeError(f"`callback` must be a function or None, got {callback!r}")
         self._callback = callback
         self._progress = progress
 

@@ -61,15 +61,21 @@ def checked_request(
     """Check all arguments but the matrix."""
     share, judged = None, None
     if isinstance(validation, tuple):
+        if len(validation) != 3:
+            raise InputError(
+                "`validation` must be a number or a tuple (rows, columns, values), "
+                f"got a tuple of {len(validation)}"
+            )
         judged = read(validation, shape=observed.shape, name="validation")
         if not judged.count:
             raise InputError("`validation` must hold entries, got none")
     elif validation is not None:
-        share = _number(validation, "validation", 0.0, 0.5)
+        form = "a number or a tuple (rows, columns, values)"
+        share = _number(validation, "validation", 0.0, 0.5, form)
     goal = _TOL if tol is None else checked_tol(tol)
     return Request(
         rank=None if rank is None or _is_auto(rank) else checked_rank(rank, observed.shape),
-        ridge=None if _is_auto(reg) else _number(reg, "reg", 0.0, math.inf),
+        ridge=None if _is_auto(reg) else _number(reg, "reg", 0.0, math.inf, "a number or 'auto'"),
         per_entry=checked_choice(reg_scale, "reg_scale", ("none", "count")) == "count",
         tol=goal,
         residual_tol=_EXACT[observed.dtype.char] if tol is None else goal,
@@ -99,11 +105,11 @@ def _is_auto(value: Any) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
-def _number(value: Any, name: str, low: float, high: float) -> float:
+def _number(value: Any, name: str, low: float, high: float, form: str) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise InputTypeError(f"`{name}` must be a number or 'auto', got {value!r}") from None
+        raise InputTypeError(f"`{name}` must be {form}, got {value!r}") from None
     if not low <= number <= high or np.isinf(number):
         allowed = f"in [{low:g}, {high:g}]" if np.isfinite(high) else f"finite and at least {low:g}"
         raise InputError(f"`{name}` must be {allowed}, got {number}")

@@ -6,32 +6,30 @@ import importlib
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lowapprox._core.checks import checked_choice
-from lowapprox._core.errors import ConvergenceWarning, InputError
+from lowapprox._core.errors import ConvergenceWarning, InputError, NumericalError
 from lowapprox._core.progress import Reporter
 from lowapprox._core.results import run_info
 from lowapprox._core.rng import as_generator
 from lowapprox._core.threads import blas_threads
 from lowapprox._core.typing import Array, MatrixInput
-from lowapprox.completion._request import Request, check_model, checked_request
-from lowapprox.completion.als import noisy, random_start
-from lowapprox.completion.auto import searches
+from lowapprox.completion._request import check_model, checked_request
+from lowapprox.completion.als import random_start
 from lowapprox.completion.diagnosis import Diagnostics, announce, diagnose
 from lowapprox.completion.folding import Penalty
-from lowapprox.completion.holdout import hold_out
-from lowapprox.completion.losses import LOSSES, huber_threshold, probability
+from lowapprox.completion.judging import Verdict, judged, with_held_out
+from lowapprox.completion.losses import LOSSES, huber_threshold
 from lowapprox.completion.observations import Host
-from lowapprox.completion.problem import Factors, HeldOut, Method, Problem, Record, Watch
+from lowapprox.completion.problem import Factors, Method, Problem, Record, Watch
 from lowapprox.completion.rank import chosen_rank
 from lowapprox.completion.reading import read
 from lowapprox.completion.result import CompletionResult
 from lowapprox.completion.scaling import normalized
-from lowapprox.completion.sorting import row_numbers
 from lowapprox.completion.start import mean_biases, with_biases
 from lowapprox.completion.tall import factored, times
 
@@ -53,12 +51,8 @@ METHODS: Mapping[str, str] = {
     "soft-impute": "soft_impute:soft_impute",
 }
 
-_SAFE_OVERSAMPLING = 3.0  # from which on an exact fit is taken for the truth without a check
-_SHARE, _MOST_HELD = 0.01, 100_000  # what is held out for a check
 _PATIENCE = 3  # steps without an improvement at the entries held out
-_CONTRADICTION = 10.0  # error at the entries held out over the residual
 _NOISE = 1e-2  # error of the best rank, of values of size one: the data are not exact
-_ROUNDING = 1e-6  # error at the entries held out that needs no explanation
 
 
 def method_named(name: str) -> Method:
@@ -144,7 +138,9 @@ def complete(
     validation : float or tuple (rows, columns, values), optional
         The share of the observed entries to hold out, or entries to judge the fit by. The work
         stops when the error there has not fallen for three steps, and the best factors are
-        returned. By default a hundredth is held out, only to check exact fits to few entries;
+        returned: what was held out has no part in them. "soft-impute" without `reg` chooses the
+        penalty so, and fits all entries with it. By default a hundredth is held out, only to check
+        exact fits to few entries; data that turn out to be noisy are then fitted to all of them.
         0 holds out none.
     callback : callable, optional
         Called with a `Progress` record after each step; returning True stops the work.
@@ -249,15 +245,23 @@ def complete(
             method = "als-cg"
     found = diagnose(observed, whole.rank)
     announce(found, request.ridge)
-    problem = _with_held_out(whole, request, method, offset, scale)
+    problem = with_held_out(whole, request, method, offset, scale)
     reporter = Reporter(callback, progress)
     # What is held out for a check alone stops nothing.
     watch = Watch(problem, reporter, None if validation is None else _PATIENCE)
     with blas_threads(1):  # blocks go to the threads; pools of BLAS would be in their way
         start = _start(init, problem, scale)
         factors = _fitted(problem, method, start, watch)
+    verdict = judged(problem, factors, watch, sure=method == "auto")
+    # What was held out to choose a penalty, or to check what is not exact, comes back.
+    chosen = method == "soft-impute" and whole.ridge is None
+    checked = validation is None and watch.reason == "change"
+    if problem.observed is not whole.observed and verdict.converged and (chosen or checked):
+        watch = watch.attempt(whole, request.max_iter)
+        with blas_threads(1):
+            factors = _with_all(whole, method, factors, watch)
+        verdict = judged(whole, factors, watch, sure=True)
     reporter.close()
-    verdict = _judged(problem, factors, watch)
     if not verdict.converged:
         warnings.warn(
             f"`complete`: {verdict.text}; the result has converged=False",
@@ -271,43 +275,25 @@ def complete(
 
 def _fitted(problem: Problem, method: str, start: Factors | None, watch: Watch) -> Factors:
     if problem.observed.count:
-        return method_named(method)(problem, start, watch)
+        factors = method_named(method)(problem, start, watch)
+        if problem.held_out is None or watch.best is None or watch.reason == "residual":
+            return factors
+        return watch.best
     watch.reason = "residual"  # without rows or columns there is nothing to do
     (m, n), dtype = problem.observed.shape, problem.observed.dtype
     return Factors(np.zeros((m, problem.width), dtype), np.zeros((n, problem.width), dtype))
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    converged: bool
-    reason: str
-    text: str
-
-
-def _with_held_out(
-    whole: Problem, request: Request, method: str, offset: float, scale: float
-) -> Problem:
-    """Return the problem with entries to judge by, where they are asked for or needed."""
-    observed = whole.observed
-    link = probability if whole.loss == "logit" else None
-    if request.judged is not None:
-        judged = request.judged.rows
-        values = (judged.values - offset) / scale
-        held = HeldOut(row_numbers(judged), judged.indices, values, link)
-        return replace(whole, held_out=held)
-    share = request.share
-    if share is None:
-        share = 0.0
-        # The learned ridge does not overfit, and biases belong to noisy data.
-        exact = not noisy(whole)
-        exact = exact and not (method == "auto" and searches(whole))
-        if exact and observed.oversampling(whole.rank) < _SAFE_OVERSAMPLING:
-            share = min(_SHARE, _MOST_HELD / max(observed.count, 1))
-    if not share or not observed.count:
-        return whole
-    left, held = hold_out(observed, share, whole.rank + 1, whole.rng)
-    held = replace(held, link=link)
-    return replace(whole, observed=left, held_out=held) if held.values.size else whole
+def _with_all(whole: Problem, method: str, factors: Factors, watch: Watch) -> Factors:
+    """Fit all entries, from the fit to a part of them, or with the penalty that it has chosen."""
+    if method == "soft-impute" and whole.ridge is None:
+        chosen = factors.penalties[0]
+        assert chosen is not None
+        whole = replace(whole, ridge=float(chosen.matrix[0, 0]))
+        return method_named(method)(whole, None, watch)
+    # These begin anew whatever they are given.
+    method = "als-cg" if method in {"auto", "increment", "irls"} else method
+    return method_named(method)(whole, factors, watch)
 
 
 def _start(init: Any, problem: Problem, scale: float) -> Factors | None:
@@ -345,36 +331,13 @@ def _start(init: Any, problem: Problem, scale: float) -> Factors | None:
     return with_biases(problem, Factors(U, V), first)
 
 
-def _judged(problem: Problem, factors: Factors, watch: Watch) -> _Verdict:
-    """Say whether the fit is what was asked for, by the entries held out where there are any."""
-    reason = watch.reason
-    if problem.held_out is not None and problem.observed.count and problem.loss != "logit":
-        error = problem.held_out.error(factors)
-        gap = factors.residual(problem.observed)
-        size = float(np.sqrt(np.mean(gap.astype(np.float64) ** 2)))
-        if error > max(_CONTRADICTION * size, _ROUNDING):
-            return _Verdict(
-                False,
-                "not identified",
-                f"the error at entries held out is {error / max(size, 1e-300):.1e} times the "
-                "residual: the observed entries do not determine the matrix, or were not enough "
-                "for the method",
-            )
-    if reason == "not identified":
-        return _Verdict(
-            False, reason, "other matrices of this rank fit the observed entries as well"
-        )
-    converged = reason in {"residual", "change", "held-out"}
-    return _Verdict(converged, reason, f"the work ended by {reason!r} before the tolerance was met")
-
-
 def _result(
     problem: Problem,
     factors: Factors,
     watch: Watch,
     offset: float,
     scale: float,
-    verdict: _Verdict,
+    verdict: Verdict,
     found: Diagnostics,
     info: Mapping[str, Any],
 ) -> CompletionResult:
@@ -401,7 +364,7 @@ def _result(
     )
     return CompletionResult(
         U=(U * signs).astype(dtype),
-        s=(s * scale).astype(dtype),
+        s=_rescaled(s, scale, dtype),
         V=(V * signs).astype(dtype),
         offset=offset,
         row_bias=factors.U[:, 0] * dtype.type(bias) if problem.row_bias else None,
@@ -422,7 +385,7 @@ def _nonnegative_result(
     factors: Factors,
     watch: Watch,
     scale: float,
-    verdict: _Verdict,
+    verdict: Verdict,
     found: Diagnostics,
     info: Mapping[str, Any],
 ) -> CompletionResult:
@@ -440,7 +403,7 @@ def _nonnegative_result(
     )
     return CompletionResult(
         U=U,
-        s=(norms[0] * norms[1] * scale)[order].astype(dtype),
+        s=_rescaled((norms[0] * norms[1])[order], scale, dtype),
         V=V,
         offset=0.0,
         row_bias=None,
@@ -453,6 +416,17 @@ def _nonnegative_result(
         penalties=penalties,
         nonneg=True,
     )
+
+
+def _rescaled(s: Host, scale: float, dtype: np.dtype[Any]) -> Host:
+    """Return singular values in the units of the data."""
+    with np.errstate(over="ignore"):
+        values: Host = (s * scale).astype(dtype)
+    if not np.isfinite(values).all():
+        raise NumericalError(
+            f"the singular values of the fit overflow {dtype}: pass values that are smaller"
+        )
+    return values
 
 
 def _threshold(problem: Problem, factors: Factors, scale: float) -> float:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lowapprox.completion.sorting import Compressed, Host, row_numbers
+from lowapprox.completion.sorting import Compressed, Host, row_numbers, selected
 
-__all__ = ["Penalty", "fold", "solve_rows"]
+__all__ = ["Penalty", "beyond", "fold", "row_components", "solve_rows"]
 
 _BOUNDS, _STILL = 500, 1e-11  # steps for other losses, and relative change that ends them
 _ROWS = 512  # whose Gram matrices are factored together
@@ -34,6 +34,11 @@ class Penalty:
     def none(cls, size: int) -> Penalty:
         """Return the one of least squares without a ridge."""
         return cls(np.zeros((size, size)), np.zeros((size, size)))
+
+    @classmethod
+    def even(cls, size: int, ridge: float) -> Penalty:
+        """Return that of a ridge."""
+        return cls(ridge * np.eye(size), np.zeros((size, size)))
 
     def into(self, change: Host) -> Penalty:
         """Return the penalty of ``change @ z``, for the smallest z there is."""
@@ -151,6 +156,27 @@ def solve_rows(
                 A, np.append(np.sqrt(w) * y, np.zeros(A.shape[1])), nonneg=nonneg
             )
     return out
+
+
+def beyond(rows: Compressed, size: int, columns: int) -> Compressed:
+    """Return the rows from number `size` on, with their entries in the first columns."""
+    cut = slice(rows.indptr[size], None)
+    weights = None if rows.weights is None else rows.weights[cut]
+    indptr = rows.indptr[size:] - rows.indptr[size]
+    rest = Compressed(indptr, rows.indices[cut], rows.values[cut], weights)
+    return selected(rest, rest.indices < columns)
+
+
+def row_components(rows: Compressed, col_component: Host) -> Host:
+    """Return the component in which each row has most of its entries, -1 if it has none."""
+    labels = np.full(rows.indptr.size - 1, -1, np.int32)
+    found = col_component[rows.indices]
+    base = int(col_component.max(initial=0)) + 1
+    row = row_numbers(rows)[found >= 0].astype(np.int64)
+    pairs, counts = np.unique(row * base + found[found >= 0], return_counts=True)
+    order = np.lexsort((-pairs, counts))  # the last one that is written stays
+    labels[pairs[order] // base] = pairs[order] % base
+    return labels
 
 
 def _least_squares(A: Host, b: Host, *, nonneg: bool) -> Host:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lowapprox.completion.increment import extended
+from lowapprox.completion.increment import extended, rested
 from lowapprox.completion.observations import Host
 from lowapprox.completion.problem import Factors, Problem, Watch
 from lowapprox.completion.spectrum import zero_fit
@@ -49,7 +49,7 @@ def gauss_newton(problem: Problem, start: Factors | None, watch: Watch) -> Facto
             factors = extended(problem, factors, 1)
         full = factors.rank >= problem.rank
         factors = _fitted(problem, entries, Point.of(factors), watch, None if full else _FEW)
-        if full or watch.reason:
+        if full or (watch.reason and not rested(watch, factors)):
             return factors
 
 

@@ -24,6 +24,7 @@ _FALL = 0.9  # ... for the residual to fall by this
 _NEAR, _FAST, _FEW = 1e-4, 0.3, 4  # residual, and its fall in a few steps, before Gauss-Newton
 _CG_STEPS = 3000
 _TINY = 1e-12
+_DEAD = 10.0  # times the relative residual: components below it have no part in the fit
 _UNSEEN = 1e-2  # of the share of one direction: chance hides one in a hundred as well as that
 
 
@@ -33,9 +34,11 @@ def recover(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     Rank increments come first, MatrixIRLS next; each ends with steps of Gauss-Newton. Near the
     limit there are many minima, so both begin anew several times: from nothing, and from the best
     one, shaken or with some directions taken away. `watch.reason` is "residual" only after an exact
-    fit that passes `identified`.
+    fit that passes `identified`. Exact fits are the same whatever the weights, which would only be
+    in the way.
     """
-    runs = _Runs(replace(problem, held_out=None, ridge=None), watch)
+    observed = problem.observed.unweighted
+    runs = _Runs(replace(problem, observed=observed, held_out=None, ridge=None), watch)
     if runs.reached(runs.go(increment, None) if start is None else start):
         return runs.done()
     if runs.reached(runs.go(irls, None)):
@@ -77,15 +80,15 @@ def _shaken(factors: Factors, strength: float, rng: np.random.Generator) -> Fact
 def identified(entries: Entries, factors: Factors, rng: np.random.Generator) -> bool:
     """Tell whether no other matrix of the rank near by has the same values at the entries.
 
+    The rank is that of the fit, without components that have died out; weights have no part in it.
     Connected components are looked at one by one, since nothing is said of entries between them,
     nor of rows and columns without entries.
     """
     for part, rows, columns in parts(entries.observed):
-        m, n = part.shape
-        if part.count == m * n:
+        if part.count == part.shape[0] * part.shape[1]:
             continue
         inside = Factors(factors.U[rows], factors.V[columns])
-        if min(m, n) <= factors.rank or not _all_seen(Entries(part), inside, rng):
+        if not _all_seen(Entries(part, weighted=False), inside, rng):
             return False
     return True
 
@@ -97,7 +100,12 @@ def _all_seen(entries: Entries, factors: Factors, rng: np.random.Generator) -> b
     of about one over the root of the dimension.
     """
     point = Point.of(factors)
-    tangent = Tangent(entries, point.U, point.V)
+    gap = entries.values - entries.inner(point.U * point.s, point.V)
+    least = max(_TINY, _DEAD * entries.relative(gap)) * point.s[0]
+    k = max(int(np.count_nonzero(point.s > least)), 1)
+    if min(entries.shape) <= k:
+        return False
+    tangent = Tangent(entries, point.U[:, :k], point.V[:, :k])
     r = tangent.rank
     dimension = r * (sum(entries.shape) - r)
     tiny = np.full(r, _TINY * entries.density)
@@ -173,10 +181,13 @@ class _Runs:
 
     def done(self) -> Factors:
         """Tell the watch how it ended."""
-        self.watch.best = self.best
-        self.watch.reason = self.stopped or "stagnated"
-        if self.residual <= self.goal:
+        watch, exact = self.watch, self.residual <= self.goal
+        watch.reason = self.stopped or "stagnated"
+        if exact:
             entries = Entries(self.problem.observed)
             sure = identified(entries, self.best, self.problem.rng)
-            self.watch.reason = "residual" if sure else "not identified"
-        return self.best
+            watch.reason = "residual" if sure else "not identified"
+        # Of fits that are not exact the residual says little where other entries judge.
+        if exact or watch.best is None or watch.problem.held_out is None:
+            watch.best = self.best
+        return watch.best

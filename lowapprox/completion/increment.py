@@ -11,7 +11,7 @@ from lowapprox.completion.als import Alternation, gradients
 from lowapprox.completion.problem import Factors, Problem, Watch
 from lowapprox.completion.start import leading_pairs
 
-__all__ = ["extended", "fall", "increment", "stepwise"]
+__all__ = ["extended", "fall", "increment", "rested", "stepwise"]
 
 _STEPS = 3
 _SWEEPS = 5  # at least, for each rank: after fewer a wrong component may come in, and stay
@@ -49,6 +49,8 @@ def stepwise(
             factors = alternation.factors
             change = change if full else np.nan
             if watch("increment", factors, residual=residual, change=change):
+                if not full and rested(watch, factors):
+                    break
                 return watch.best or factors
             residuals.append(residual)
             if not full and len(residuals) >= _SWEEPS and fall(residuals, 1) > _SLOW:
@@ -56,6 +58,15 @@ def stepwise(
             if full and leave(residuals):
                 return factors
     return factors
+
+
+def rested(watch: Watch, factors: Factors) -> bool:
+    """Go on if the work has ended because a rank shows no more, but showed more than the last."""
+    best = watch.best or factors
+    if watch.reason != "held-out" or best.rank < factors.rank:
+        return False
+    watch.go_on()
+    return True
 
 
 def fall(residuals: list[float], sweeps: int) -> float:

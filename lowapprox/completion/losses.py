@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ __all__ = [
     "bound",
     "flat_targets",
     "huber_threshold",
+    "judge",
     "log_loss",
     "probability",
 ]
@@ -38,6 +40,14 @@ def log_loss(x: Host, y: Host) -> Host:
     """Return minus the log-likelihood of observed zeros and ones, for log-odds x."""
     loss: Host = np.maximum(x, 0.0) - x * y + np.log1p(np.exp(-np.abs(x)))
     return loss
+
+
+def judge(loss: str) -> Callable[[Host, Host], Host] | None:
+    """Return what predictions are judged by at entries held out; None is the mean square.
+
+    A few outliers among these would decide alone if they were squared.
+    """
+    return {"squared": None, "huber": lambda x, y: np.abs(x - y), "logit": log_loss}[loss]
 
 
 def _curvature(x: Host) -> Host:

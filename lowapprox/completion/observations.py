@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -55,6 +55,12 @@ class Observations:
     def T(self) -> Observations:
         """The observations of the transpose."""
         return Observations(self.shape[::-1], self.columns, self.rows)
+
+    @property
+    def unweighted(self) -> Observations:
+        """The same entries with equal weights."""
+        rows, columns = (replace(half, weights=None) for half in (self.rows, self.columns))
+        return Observations(self.shape, rows, columns)
 
     def oversampling(self, rank: int) -> float:
         """Return the number of entries over the degrees of freedom of matrices of this rank."""

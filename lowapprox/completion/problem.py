@@ -65,13 +65,21 @@ class HeldOut:
     rows: Host
     columns: Host
     values: Host
-    link: Callable[[Host], Host] | None = None  # makes predictions of the product
+    loss: Callable[[Host, Host], Host] | None = None  # of the product and the values; squares
 
     def error(self, factors: Factors) -> float:
-        """Return the root of the mean squared error."""
+        """Return the root of the mean squared error, or the mean of another loss."""
         found = factors.at(self.rows, self.columns).astype(np.float64)
-        gap = (found if self.link is None else self.link(found)) - self.values
-        return float(np.sqrt(np.mean(gap * gap))) if gap.size else 0.0
+        return self.measured(found, self.values)
+
+    def measured(self, found: Host, values: Host) -> float:
+        """Measure what was found against any values in the same way."""
+        if not values.size:
+            return 0.0
+        if self.loss is not None:
+            return float(np.mean(self.loss(found, values)))
+        gap = found - values
+        return float(np.sqrt(np.mean(gap * gap)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +159,8 @@ class Record:
     change : float
         Relative change of the product; NaN if not computed.
     held_out : float
-        Root mean squared error at entries held out, in the units of the data; NaN without such.
+        Root mean squared error at entries held out, in the units of the data; the mean absolute
+        error for the loss "huber", the mean logistic loss for "logit"; NaN without such entries.
     seconds : float
         Since the start.
     """

@@ -9,6 +9,7 @@ import numpy as np
 from lowapprox.completion.als import Alternation, gradients
 from lowapprox.completion.holdout import hold_out
 from lowapprox.completion.increment import extended
+from lowapprox.completion.losses import Majorant, judge
 from lowapprox.completion.problem import Factors, HeldOut, Problem
 
 __all__ = ["chosen_rank"]
@@ -38,10 +39,11 @@ def chosen_rank(problem: Problem) -> tuple[int, dict[int, float]]:
     if judged is None and observed.count:
         share = min(_SHARE, _MOST_HELD / observed.count)
         observed, judged = hold_out(observed, share, 2, problem.rng)
+        judged = replace(judged, loss=judge(problem.loss))
     if judged is None or not judged.values.size:
         return min(most, 1), {}
     trial = replace(problem, observed=observed, held_out=judged)
-    size = float(np.sqrt(np.mean(judged.values**2)))
+    size = judged.measured(np.zeros(judged.values.size), judged.values)
     worth = 1.0 + max(_WORTH, _CHANCE / np.sqrt(judged.values.size))
     runs: dict[int, tuple[float, Factors]] = {}
 
@@ -100,11 +102,15 @@ def _fitted(
 ) -> tuple[float, Factors]:
     """Alternate at one rank until the error at the entries held out rests."""
     part = replace(problem, rank=rank)
+    majorant = None if part.loss == "squared" else Majorant(part)
     if start is not None:
-        start = extended(part, start, rank + problem.row_bias + problem.col_bias - start.rank)
+        bounding = part if majorant is None else replace(part, observed=majorant(start)[0])
+        start = extended(bounding, start, rank + problem.row_bias + problem.col_bias - start.rank)
     alternation, solver = Alternation(part, start), gradients(part, 2)
     least, resting = np.inf, 0
     for _ in range(_SWEEPS):
+        if majorant is not None:
+            alternation.observe(majorant(alternation.factors)[0])
         alternation.sweep(solver)
         error = judged.error(alternation.factors)
         resting = 0 if error < least * (1.0 - _STILL) else resting + 1

@@ -13,7 +13,7 @@ import numpy as np
 from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox._core.results import Result, run_info
 from lowapprox.completion.diagnosis import Diagnostics
-from lowapprox.completion.folding import Penalty, fold
+from lowapprox.completion.folding import Penalty, beyond, fold, row_components
 from lowapprox.completion.observations import Host, Observations
 from lowapprox.completion.problem import Record
 from lowapprox.completion.reading import read
@@ -97,6 +97,19 @@ class CompletionResult(Result):
     def iterations(self) -> int:
         """The number of steps."""
         return len(self.history)
+
+    @property
+    def coherence(self) -> tuple[float, float]:
+        """How far single rows of U, and of V, stand out: ``max |u|^2 m / k``, ``max |v|^2 n / k``.
+
+        It is one where all rows are alike, and up to ``m / k`` for a row with a component of its
+        own, which entries of other rows say nothing of.
+        """
+        found = []
+        for X in (self.U, self.V):
+            leverage = np.sum(X.astype(np.float64) ** 2, axis=1).max(initial=0.0)
+            found.append(float(leverage) * X.shape[0] / max(self.rank, 1))
+        return found[0], found[1]
 
     @property
     def T(self) -> CompletionResult:
@@ -420,7 +433,7 @@ class CompletionResult(Result):
 
     def _folded(self, rows: Compressed) -> CompletionResult:
         """Return new rows."""
-        labels = _row_components(rows, self.diagnostics.col_component)
+        labels = row_components(rows, self.diagnostics.col_component)
         keep = self.diagnostics.col_component[rows.indices] == labels[row_numbers(rows)]
         if not keep.all():
             rows = selected(rows, keep)
@@ -457,8 +470,8 @@ class CompletionResult(Result):
             raise InputError(
                 f"`A_more` must have at least {m} rows and {n} columns, got shape {(M, N)}"
             )
-        below = self._folded(_beyond(observed.rows, m, n))
-        beside = self.T._folded(_beyond(observed.columns, n, m))
+        below = self._folded(beyond(observed.rows, m, n))
+        beside = self.T._folded(beyond(observed.columns, n, m))
         biases = (
             None if old is None else np.concatenate([old, new])
             for old, new in ((self.row_bias, below.row_bias), (self.col_bias, beside.row_bias))
@@ -466,27 +479,6 @@ class CompletionResult(Result):
         row_bias, col_bias = biases
         U, V = np.vstack([self.U, below.U]), np.vstack([self.V, beside.U])
         return replace(self, U=U, V=V, row_bias=row_bias, col_bias=col_bias)
-
-
-def _beyond(rows: Compressed, size: int, columns: int) -> Compressed:
-    """Return the rows from number `size` on, with their entries in the first columns."""
-    cut = slice(rows.indptr[size], None)
-    weights = None if rows.weights is None else rows.weights[cut]
-    indptr = rows.indptr[size:] - rows.indptr[size]
-    rest = Compressed(indptr, rows.indices[cut], rows.values[cut], weights)
-    return selected(rest, rest.indices < columns)
-
-
-def _row_components(rows: Compressed, col_component: Host) -> Host:
-    """Return the component in which each row has most of its entries, -1 if it has none."""
-    labels = np.full(rows.indptr.size - 1, -1, np.int32)
-    found = col_component[rows.indices]
-    base = int(col_component.max(initial=0)) + 1
-    row = row_numbers(rows)[found >= 0].astype(np.int64)
-    pairs, counts = np.unique(row * base + found[found >= 0], return_counts=True)
-    order = np.lexsort((-pairs, counts))  # the last one that is written stays
-    labels[pairs[order] // base] = pairs[order] % base
-    return labels
 
 
 def _numbers(x: Any, name: str, size: int) -> Host:

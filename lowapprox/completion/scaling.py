@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lowapprox._core.errors import NumericalError
 from lowapprox._core.views import scaled
 from lowapprox.completion.observations import Compressed, Host, Observations
 
@@ -20,14 +21,20 @@ def normalized(observed: Observations, *, center: bool) -> tuple[float, float, O
     rows, columns = observed.rows, observed.columns
     if not observed.count:
         return 0.0, 1.0, observed
-    mean = _mean(rows) if center else 0.0
     dtype = observed.dtype
-    shifted = rows.values - dtype.type(mean) if mean else rows.values
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = _mean(rows) if center else 0.0
+        shifted = rows.values - dtype.type(mean) if mean else rows.values
+    if mean and not np.isfinite(shifted).all():
+        raise NumericalError(
+            f"the observed values of `A` less their mean overflow {dtype}: pass smaller ones"
+        )
     peak = int(np.frexp(max(shifted.max(), -shifted.min()))[1])
     scaled_down = (scaled(part.astype(np.float64), -peak) for part in _parts(shifted))
     size = float(np.sqrt(sum(float(part @ part) for part in scaled_down) / observed.count))
     # A power of four: to multiply by it is exact, and so is its root.
     power = 2 * round((float(np.log2(size)) + peak) / 2) if size else 0
+    power = min(power, 1022)  # the next one is infinite
 
     def changed(side: Compressed) -> Compressed:
         values = shifted

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from lowapprox.completion.folding import Penalty
 from lowapprox.completion.observations import Host
 from lowapprox.completion.problem import Factors, Problem, Watch
 from lowapprox.completion.spectrum import Sum, leading, spectral_start, zero_fit
@@ -46,6 +49,8 @@ def soft_impute(problem: Problem, start: Factors | None, watch: Watch) -> Factor
         state.renew(penalty, problem.rng)
         change = state.settle(penalty, tol if last else max(tol, _COARSE))
         factors = state.thresholded(penalty)
+        cost = Penalty.even(factors.rank, penalty * scale)
+        factors = replace(factors, penalties=(cost, cost))
         gap = entries.values - entries.inner(factors.U, factors.V)
         residual = entries.relative(gap)
         if watch("soft-impute", factors, residual=residual):

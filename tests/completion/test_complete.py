@@ -15,6 +15,7 @@ from lowapprox import (
     ConvergenceWarning,
     InputError,
     InputTypeError,
+    NumericalError,
     complete,
     thread_limit,
 )
@@ -235,6 +236,55 @@ def test_validation() -> None:
     np.testing.assert_allclose(error / scale, least, rtol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "method",
+    ["auto", "als-cg", "als-chol", "increment", "gauss-newton", "irls", "scaled-gd"],
+)
+def test_the_best_factors_are_returned_whatever_the_method(method: str) -> None:
+    known = low_rank(120, 100, 3, 6.0, noise=0.5, seed=2)
+    gen = np.random.default_rng(0)
+    i, j = gen.integers(0, 120, 400), gen.integers(0, 100, 400)
+    key = np.unique(i * 100 + j)
+    i, j = key // 100, key % 100
+    truth = np.einsum("tk,tk->t", known.U[i], known.V[j])
+    with quiet():
+        found = fit(known, rank=8, method=method, tol=1e-6, validation=(i, j, truth))
+    error = np.sqrt(np.mean((found.predict(i, j) - truth) ** 2))
+    errors = [step.held_out for step in found.history]
+    np.testing.assert_allclose(error, min(errors), rtol=1e-3)
+    # A rank that shows no more is not the end of those that add one after the other.
+    assert error < 0.3 or method in {"irls", "scaled-gd"}
+
+
+@pytest.mark.parametrize("method", ["als-cg", "increment", "gauss-newton", "scaled-gd"])
+def test_entries_of_a_check_are_fitted_in_the_end(method: str) -> None:
+    """Few entries: a hundredth is held out until the data turn out to be noisy."""
+    known = low_rank(150, 120, 3, 2.5, noise=0.05, seed=1)
+    options = {"method": method, "tol": 1e-7}
+    found, without = fit(known, **options), fit(known, validation=0, **options)
+    held = np.isfinite([step.held_out for step in found.history])
+    assert held[0]
+    assert not held[-1]
+    assert (np.diff(held.astype(int)) <= 0).all()
+    np.testing.assert_allclose(whole(found), whole(without), atol=1e-3)
+
+
+def test_soft_impute_chooses_a_penalty_and_fits_everything() -> None:
+    known = low_rank(120, 100, 3, 6.0, noise=0.5, seed=2)
+    options: dict[str, Any] = {"method": "soft-impute", "rank": 8, "tol": 1e-7}
+    found = fit(known, validation=0.1, **options)
+    errors = np.array([step.held_out for step in found.history])
+    assert np.isnan(errors[-1])
+    penalty = found.penalties[0]
+    assert penalty is not None
+    reg = float(penalty.matrix[0, 0] * found.s[0])
+    again = fit(known, reg=reg, **options)
+    np.testing.assert_allclose(whole(found), whole(again), atol=1e-4)
+    i, j, v = triples(known)
+    new = found.fold_in_rows((i, j, v), shape=(120, 100))
+    np.testing.assert_allclose(new.to_dense(), whole(found), atol=1e-4)
+
+
 @given(seeds, st.sampled_from((0.02, 0.2, 0.5)), st.integers(1, 8))
 def test_what_is_held_out(seed: int, share: float, least: int) -> None:
     observed = low_rank(30, 20, 2, 4.0, seed=seed % 50).observed
@@ -266,6 +316,48 @@ def test_a_fit_that_others_equal_is_not_called_converged() -> None:
             )
         if result.converged:
             assert known.error(result.U * result.s, result.V) <= 1e-4
+
+
+@pytest.mark.filterwarnings("ignore:there are fewer entries than unknowns")
+@pytest.mark.parametrize("method", ["gauss-newton", "irls", "scaled-gd"])
+def test_exact_fits_with_fewer_entries_than_unknowns_are_not_called_converged(method: str) -> None:
+    known = low_rank(12, 10, 3, 1.4, least=3)
+    with pytest.warns(ConvergenceWarning, match="other matrices"):
+        result = fit(known, rank=9, method=method, tol=1e-6)
+    assert result.reason == "not identified"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_are_not_in_the_way_of_an_exact_fit(seed: int) -> None:
+    known = low_rank(60, 50, 3, 2.0, seed=seed)
+    weights = 10.0 ** np.random.default_rng(0).uniform(-3, 3, known.observed.count)
+    result = fit(known, weights=weights)
+    assert result.reason == "residual"
+    assert known.error(result.U * result.s, result.V) <= 1e-6
+
+
+def test_components_that_have_died_out_are_no_other_fits() -> None:
+    known = low_rank(60, 50, 3, 2.4, seed=1)
+    result = fit(known, rank=4, method="als-cg", validation=0)
+    assert result.reason == "residual"
+    assert result.s[3] <= 1e-8 * result.s[0]
+    assert known.error(result.U * result.s, result.V) <= 1e-7
+
+
+def test_values_near_the_end_of_the_range() -> None:
+    i, j, v = triples(EXACT)
+    for factor in (1e304, 1e-306):
+        large = complete((i, j, factor * v), 3, shape=(60, 50), rng=0)
+        np.testing.assert_allclose(large.to_dense() / factor, whole(fit()), atol=1e-7)
+    signs = np.where(np.isnan(dense(EXACT)), np.nan, np.finfo(float).max)
+    with pytest.raises(NumericalError, match="singular values of the fit overflow float64"):
+        complete(signs, 1, rng=0)
+    single = np.full((30, 30), 1e38, np.float32)
+    with pytest.raises(NumericalError, match="overflow float32"):
+        complete(single, 1, rng=0)
+    signs[::2] *= -1.0
+    with pytest.raises(NumericalError, match="less their mean overflow float64"):
+        complete(np.abs(signs), 1, center=True, rng=0)
 
 
 def test_threads_change_no_bit() -> None:
@@ -337,6 +429,10 @@ def test_a_row_with_a_third_of_all_entries() -> None:
         ({"max_iter": 0}, InputError, "`max_iter`"),
         ({"validation": 0.9}, InputError, "`validation`"),
         ({"validation": ([0], [0], [np.nan])}, InputError, "`validation`"),
+        ({"validation": ([0], [0])}, InputError, "`validation` must be a number or a tuple"),
+        ({"validation": "some"}, InputTypeError, "`validation` must be a number or a tuple"),
+        ({"validation": ([60], [0], [1.0])}, InputError, r"`validation\[0\]` must lie in"),
+        ({"callback": 3}, InputTypeError, "`callback` must be a function or None"),
         ({"init": "zeros"}, InputError, "`init`"),
         ({"init": 3}, InputError, "`init`"),
         ({"init": (np.ones((60, 2)), np.ones((50, 3)))}, InputError, "`init`"),

@@ -73,6 +73,19 @@ def test_identified(seed: int) -> None:
     assert not identified(Entries(without(known, 5, 2).observed), truth, gen)
 
 
+def test_weights_and_dead_components_have_no_part_in_it() -> None:
+    known = low_rank(60, 50, 3, 2.5)
+    gen = np.random.default_rng(0)
+    rows = known.observed.rows
+    weights = 10.0 ** gen.uniform(-9, 9, rows.values.size)
+    i = np.repeat(np.arange(60), rows.counts)
+    heavy = Entries(compressed(i, rows.indices, rows.values, weights, (60, 50)))
+    assert identified(heavy, Factors(known.U, known.V), gen)
+    dead = [1e-14 * gen.standard_normal((len(X), 1)) for X in (known.U, known.V)]
+    more = Factors(np.hstack([known.U, dead[0]]), np.hstack([known.V, dead[1]]))
+    assert identified(heavy, more, gen)
+
+
 def test_two_blocks_that_share_too_little_are_not_identified() -> None:
     # Rows 0-19 see columns 0-14, the others columns 13-29: two columns in common, rank three.
     gen = np.random.default_rng(0)

@@ -73,6 +73,26 @@ def test_the_errors_are_told_in_the_units_of_the_data() -> None:
     assert 200 < result.info["rank_errors"][2] < 300
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_other_losses_choose_by_themselves(seed: int) -> None:
+    gen = np.random.default_rng(seed)
+    known = low_rank(200, 150, 3, 12.0, seed=seed)
+    i = np.repeat(np.arange(200), known.observed.rows.counts)
+    j, v = known.observed.rows.indices, known.observed.rows.values
+    votes = (gen.random(v.size) < 1.0 / (1.0 + np.exp(-3.0 * v))).astype(float)
+    result = complete((i, j, votes), shape=(200, 150), loss="logit", rng=0)
+    errors = result.info["rank_errors"]
+    assert result.rank == 3
+    # The mean logistic loss: above that of the truth, below that of even odds.
+    truth = np.mean(np.logaddexp(0.0, -3.0 * v * np.where(votes > 0, 1.0, -1.0)))
+    assert truth < errors[3] < errors[2] < errors[1] < np.log(2.0)
+    outliers = np.where(gen.random(v.size) < 0.05, 10.0 * gen.standard_normal(v.size), 0.0)
+    noisy = v + 0.1 * gen.standard_normal(v.size) + outliers
+    result = complete((i, j, noisy), shape=(200, 150), loss="huber", rng=0)
+    assert result.rank == 3
+    assert known.error(result.U * result.s, result.V) < 0.06
+
+
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_few_entries(count: int) -> None:
     i = np.arange(count)

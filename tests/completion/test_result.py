@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,17 @@ def test_bulk_predictions_form_no_matrix() -> None:
     wanted = np.where(i == j, np.einsum("tk,tk->t", U[i], U[j]), 0) + 1
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
     assert found.dtype == np.float32
+
+
+def test_coherence_tells_of_rows_that_stand_out() -> None:
+    fit = made(np.ones((40, 30), bool), 4)
+    U, V = (np.linalg.norm(X, axis=1) ** 2 for X in (fit.U, fit.V))
+    np.testing.assert_allclose(fit.coherence, (10 * U.max(), 7.5 * V.max()))
+    assert fit.T.coherence == fit.coherence[::-1]
+    alone = np.zeros((40, 4))
+    alone[3, 0] = 1.0
+    alone[:, 1:] = fit.U[:, 1:]
+    assert replace(fit, U=alone).coherence[0] >= 10.0
 
 
 def test_bad_positions() -> None:
