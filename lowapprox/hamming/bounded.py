@@ -159,14 +159,13 @@ def _within(distances: Array, k: int, *, compiled: bool) -> list[Found]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sieved:
-    """A sieve, and what looks at the shifts that it leaves.
+    """A sieve; the shifts that it leaves are looked at one by one.
 
     Attributes
     ----------
     problem : Problem
     k : int
     sieve : Sieve
-    verifier : Verifier
     share : float
         The largest share of the shifts at which looking takes less time than counting everywhere.
     """
@@ -174,7 +173,6 @@ class _Sieved:
     problem: Problem
     k: int
     sieve: Sieve
-    verifier: Verifier
     share: float
 
     @classmethod
@@ -192,29 +190,29 @@ class _Sieved:
         part = _part(problem, k, look, everywhere)
         if part is None:
             return None
-        alphabet = problem.text.alphabet
-        verifier = Verifier(problem.pattern, alphabet)
-        return cls(problem, k, Sieve(part, alphabet, k), verifier, share)
+        return cls(problem, k, Sieve(part, problem.text.alphabet, k), share)
 
     def search(self) -> tuple[list[Found], list[Piece]]:
         """Return the shifts within k, and the pieces where it is better to count every shift."""
         found: list[Found] = []
         todo: list[Piece] = []
-        span = self.problem.pattern.span
+        text, pattern, k = self.problem.text, self.problem.pattern, self.k
+        span = pattern.span
         again = 2 * block_shifts(span)  # two threads get a block each
 
         def work(start: int, stop: int) -> None:
-            codes, place = self.problem.text.codes(start, stop + span - 1), start
+            codes, place = text.codes(start, stop + span - 1), start
             while place < stop:
                 here = codes[place - start :]
                 left, seen = self.sieve.left(here, stop - place, self.share)
-                distances = self.verifier.count(here, left, self.k)
-                right = distances <= self.k
-                found.append((left[right] + place, distances[right]))
-                place += seen
-                if place < stop:
+                if seen < stop - place:  # to look at those left would take longer
                     todo.append((place, min(place + again, stop)))
                     place += again
+                    continue
+                distances = Verifier(pattern, text.alphabet).count(here, left, k)
+                right = distances <= k
+                found.append((left[right] + place, distances[right]))
+                place = stop
 
         blocks(work, self.problem.shifts, span, smallest=_BLOCK)
         return found, todo
