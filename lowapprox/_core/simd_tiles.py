@@ -88,18 +88,18 @@ def _inner(_: Any, v: Any, array: Any, _start: Any, _step: Any, tile: Any) -> An
     return v(v, array, types.intp, types.intp, tile), codegen
 
 
-def _dots(_: Any, array: Any, _start: Any, _step: Any, tile: Any, rows: Any) -> Any:
+def _dots(_: Any, array: Any, places: Any, _first: Any, _column: Any, tile: Any, rows: Any) -> Any:
     result = vector_type(array.dtype, rows.count)
 
-    def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         vector = context.get_value_type(tile.dtype)
         muladd = standard(builder, "fmuladd", vector, 3)
         sums = []
-        for row in _rows_of_tiles(context, builder, array, args[:3], tile, rows.count):
+        for row in _placed_rows(context, builder, sig, args[:4], tile, rows.count):
             total = None
             for c, place in enumerate(row):
                 part = builder.load(place, align=array.dtype.bitwidth // 8)
-                factor = builder.extract_value(args[3], c)
+                factor = builder.extract_value(args[4], c)
                 total = (
                     builder.call(muladd, [part, factor, total])
                     if total
@@ -108,41 +108,56 @@ def _dots(_: Any, array: Any, _start: Any, _step: Any, tile: Any, rows: Any) -> 
             sums.append(total)
         return lane_sums(builder, sums, vector.count)
 
-    return result(array, types.intp, types.intp, tile, rows), codegen
+    return result(array, places, types.intp, types.intp, tile, rows), codegen
 
 
-def _combine(_: Any, tile: Any, v: Any, array: Any, _start: Any, _step: Any) -> Any:
-    def codegen(context: Any, builder: Any, _sig: Any, args: Any) -> Any:
+def _combine(_: Any, array: Any, places: Any, _first: Any, _column: Any, tile: Any, v: Any) -> Any:
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         vector = context.get_value_type(tile.dtype)
         muladd = standard(builder, "fmuladd", vector, 3)
-        totals = [builder.extract_value(args[0], c) for c in range(tile.count)]
-        # To read the rows again is cheaper than to keep them: they are more than the registers.
-        nothing = ir.FunctionType(ir.VoidType(), [])
-        builder.asm(nothing, "", "~{memory}", [], True)
-        rows = _rows_of_tiles(context, builder, array, args[2:5], tile, v.count)
+        # Lanes are broadcast by loads, which have more room than shuffles. To read the rows again
+        # is cheaper than to keep them: they are more than the registers. The sum of the rows does
+        # not wait for that of the rows before.
+        kept = cgutils.alloca_once_value(builder, args[5])
+        nothing = ir.FunctionType(ir.VoidType(), [kept.type])
+        builder.asm(nothing, "", "r,~{memory}", [kept], True)
+        lane = builder.bitcast(kept, vector.element.as_pointer())
+        totals: list[Any] = [None] * tile.count
+        rows = _placed_rows(context, builder, sig, args[:4], tile, v.count)
         for r, row in enumerate(rows):
-            lane = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [r] * vector.count)
-            factor = builder.shuffle_vector(args[1], args[1], lane)
+            factor = builder.gep(lane, [ir.Constant(ir.IntType(32), r)])
+            factor = broadcast(builder, builder.load(factor), vector)
             for c, place in enumerate(row):
                 part = builder.load(place, align=array.dtype.bitwidth // 8)
-                totals[c] = builder.call(muladd, [factor, part, totals[c]])
+                totals[c] = (
+                    builder.call(muladd, [factor, part, totals[c]])
+                    if totals[c]
+                    else builder.fmul(factor, part)
+                )
+        before = [builder.extract_value(args[4], c) for c in range(tile.count)]
+        totals = [builder.fadd(*pair) for pair in zip(before, totals, strict=True)]
         return _packed(context, builder, tile, totals)
 
-    return tile(tile, v, array, types.intp, types.intp), codegen
+    return tile(array, places, types.intp, types.intp, tile, v), codegen
 
 
-def _rows_of_tiles(
-    context: Any, builder: Any, array: Any, args: Any, tile: Any, count: int
+def _placed_rows(
+    context: Any, builder: Any, sig: Any, args: Any, tile: Any, count: int
 ) -> list[list[Any]]:
     """Return pointers to the vectors of `count` rows, each as long as a tile."""
     vector = context.get_value_type(tile.dtype)
-    data, at = context.make_array(array)(context, builder, args[0]).data, args[1]
+    data, places = (
+        context.make_array(kind)(context, builder, value).data
+        for kind, value in zip(sig.args[:2], args[:2], strict=True)
+    )
+    index = [ir.Constant(ir.IntType(64), c) for c in range(tile.count)]
     rows = []
-    for _ in range(count):
+    for r in range(count):
+        place = builder.gep(places, [builder.add(args[2], ir.Constant(args[2].type, r))])
+        at = builder.add(builder.load(place), args[3])
         first = builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
-        index = [ir.Constant(ir.IntType(64), c) for c in range(tile.count)]
         rows.append([builder.gep(first, [c]) for c in index])
-        at = builder.add(at, args[2])
     return rows
 
 
@@ -237,22 +252,25 @@ def vinner(v: Any, array: Any, start: Any, step: Any, tile: Any) -> Any:
 
 
 @compiled_as(_dots)
-def vdots(array: Any, start: Any, step: Any, tile: Any, rows: Any) -> Any:
+def vdots(array: Any, places: Any, first: Any, column: Any, tile: Any, rows: Any) -> Any:
     """Return the inner products of a tile with rows of an array, a lane for each item of `rows`.
 
-    The rows begin `step` apart and are as long as all vectors of the tile together.
+    Row r is as long as all vectors of the tile and begins at ``places[first + r] + column``, with
+    places of type int64.
     """
-    whole = np.concatenate(tile)
-    at = start + step * np.arange(len(rows))[:, None] + np.arange(whole.size)
-    return array[at] @ whole
+    return _rows_at(array, places, first, column, tile, len(rows)) @ np.concatenate(tile)
 
 
 @compiled_as(_combine)
-def vcombine(tile: Any, v: Any, array: Any, start: Any, step: Any) -> Any:
+def vcombine(array: Any, places: Any, first: Any, column: Any, tile: Any, v: Any) -> Any:
     """Return the tile plus the sum of rows of an array, placed as in `vdots`, times lanes of v."""
-    whole = np.concatenate(tile)
-    at = start + step * np.arange(v.size)[:, None] + np.arange(whole.size)
-    return tuple(np.split(whole + v @ array[at], len(tile)))
+    rows = _rows_at(array, places, first, column, tile, v.size)
+    return tuple(np.split(np.concatenate(tile) + v @ rows, len(tile)))
+
+
+def _rows_at(array: Any, places: Any, first: Any, column: Any, tile: Any, count: int) -> Any:
+    at = places[first : first + count, None] + column
+    return array[at + np.arange(sum(v.size for v in tile))]
 
 
 @compiled_as(_fetch)

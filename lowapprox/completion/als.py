@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
@@ -22,7 +21,7 @@ __all__ = ["Alternation", "als_cg", "als_chol", "gradients", "noisy", "random_st
 
 _SMALL = 1 << 18  # numbers that a pass reads, up to which compiled code is not worth loading
 _STEPS = 2
-_HASTY_SWEEPS = 2
+_NOISY_STEPS = 1  # more fit the factors that are still wrong
 _TRIAL_SWEEPS = 6
 _RANDOM_SWEEPS, _RANDOM_RIDGE = 3, 0.1  # the ridge over the Gram matrix to expect
 
@@ -31,13 +30,7 @@ def als_cg(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Sweep with a few preconditioned steps of conjugate gradients for each row."""
     if problem.nonneg:
         return als_nonneg(problem, start, watch)
-    few, more = gradients(problem, 1), gradients(problem, _STEPS)
-    # The first sweeps are not worth more than one step.
-    hasty = _HASTY_SWEEPS if noisy(problem) else 0
-
-    def solver(sweep: int) -> Solver:
-        return few if sweep < hasty else more
-
+    solver = gradients(problem, _NOISY_STEPS if noisy(problem) else _STEPS)
     return _alternate("als-cg", problem, start, watch, solver)
 
 
@@ -46,7 +39,7 @@ def als_chol(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     if problem.nonneg:
         return als_nonneg(problem, start, watch)
     exact = CholeskyRows()
-    return _alternate("als-chol", problem, start, watch, lambda _: exact)
+    return _alternate("als-chol", problem, start, watch, exact)
 
 
 def als_nonneg(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
@@ -68,7 +61,7 @@ def als_nonneg(problem: Problem, start: Factors | None, watch: Watch) -> Factors
         replace(problem, ridge=ridge),
         Factors(size(first.U), size(first.V)),
         watch,
-        lambda _: solver,
+        solver,
     )
 
 
@@ -77,14 +70,14 @@ def _alternate(
     problem: Problem,
     start: Factors | None,
     watch: Watch,
-    solver: Callable[[int], Solver],
+    solver: Solver,
 ) -> Factors:
     alternation = Alternation(problem, start)
     majorant = None if problem.loss == "squared" else Majorant(problem)
     for sweep in count():
         if majorant is not None and sweep == 0:
             alternation.observe(majorant(alternation.factors)[0])
-        residual, change = alternation.sweep(solver(sweep))
+        residual, change = alternation.sweep(solver)
         if majorant is not None:
             bounding, residual = majorant(alternation.factors)
             alternation.observe(bounding)

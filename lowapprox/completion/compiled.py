@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,8 @@ from lowapprox.completion.observations import Host
 __all__ = ["CompiledGradients"]
 
 _GROUP = (0,) * 8  # entries that go together
+_LARGE = 1 << 21  # bytes, of which a page is worth while
 _BLOCKS = 64  # of rows, for every number of threads the same
-_SCRATCH_BYTES = 16 << 20  # of each thread
 
 
 class CompiledGradients:
@@ -31,57 +33,80 @@ class CompiledGradients:
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
-        self._scratch: dict[Any, list[tuple[Host, Host, Host]]] = {}
+        self._panels: Host | None = None
+        self._scratch: dict[Any, list[Any]] = {}
 
-    def empty(self, count: int, k: int, dtype: np.dtype[Any]) -> Host:
-        """Return an array whose rows are padded with zeros to the width of a kernel."""
+    def panels(self, m: int, n: int, k: int, dtype: np.dtype[Any]) -> tuple[Host, Host]:
+        """Return arrays whose rows are padded with zeros to the width of a kernel.
+
+        Their memory is the same in every call with equal ``m + n``.
+        """
         lanes, parts, panels = _layout(k, dtype)
-        whole: Host = aligned_empty((count, lanes * parts * panels), dtype)
+        shape = (m + n, lanes * parts * panels)
+        whole = self._panels
+        if whole is None or whole.shape != shape or whole.dtype != dtype:
+            self._panels = whole = _in_large_pages(shape, dtype)
         whole[:, k:] = 0
-        return whole[:, :k]
+        return whole[:m, :k], whole[m:, :k]
 
     def __call__(
         self, half: Half, X: Host, F: Host, offset: Host | None, gauge: Gauge, ridge: float
     ) -> HalfSums:
-        """Improve X in place; F and X come from `empty`."""
-        from lowapprox.completion.kernels_cg import conjugate_gradients
+        """Improve X in place; F and X come from `panels`."""
+        from lowapprox.completion import kernels_cg as kernels
 
         e, k, dtype = half.entries, X.shape[1], X.dtype
         lanes, parts, panels = _layout(k, dtype)
         width = lanes * parts * panels
         none = np.empty(0, dtype)
-        roots = none if e.weights is None else np.sqrt(e.weights).astype(dtype)
         diagonal, spread = np.ones(width, dtype), np.zeros(width, dtype)
         diagonal[:k], spread[:k] = gauge.expected, gauge.spread
-        bounds = _balanced(e.indptr, _BLOCKS)
-        room = int(min(max(e.counts.max(initial=0), 1), _SCRATCH_BYTES // (width * dtype.itemsize)))
-        room = -(-room // len(_GROUP)) * len(_GROUP)
+        entries = kernels.Entries(
+            e.indptr, e.indices, e.values, *(none if x is None else x for x in (e.weights, offset))
+        )
+        model = kernels.Model(diagonal, spread, half.totals, dtype.type(ridge))
+        layout = kernels.Layout((0,) * lanes, (0,) * parts, (0,) * panels, _GROUP)
+        room = -(-int(e.counts.max(initial=0)) // len(_GROUP)) * len(_GROUP)
         key = (room, width, dtype)
         if key not in self._scratch:
             self._scratch[key] = [
-                (
-                    aligned_empty((1, room * width), dtype)[0],
-                    aligned_empty((1, room), dtype)[0],
+                kernels.Scratch(
+                    np.empty(room, dtype),
+                    np.empty(room, dtype),
+                    np.empty(room, np.int64),
                     aligned_empty((1, 6 * width), dtype)[0],
                 )
                 for _ in range(kernel_threads())
             ]
         free = self._scratch[key]
-        sums = np.zeros((len(bounds) - 1, 6))
+        bounds = _balanced(e.indptr, _BLOCKS)
+        sums = np.zeros((len(bounds) - 1, 4, max(lanes, len(_GROUP))))
         flat_F, flat_X = _flat(F, width), _flat(X, width)
 
         def work(i: int) -> None:
             scratch = free.pop()
-            conjugate_gradients(
-                e.indptr, e.indices, e.values, roots, none if offset is None else offset,
-                flat_F, flat_X, diagonal, spread, half.totals, dtype.type(ridge),
-                self.steps, (0,) * lanes, (0,) * parts, panels, _GROUP, bounds[i], bounds[i + 1],
-                *scratch, sums[i],
+            kernels.conjugate_gradients(
+                entries, flat_F, flat_X, model, self.steps, layout, bounds[i], bounds[i + 1],
+                scratch, sums[i].reshape(-1),
             )  # fmt: skip
             free.append(scratch)
 
         run_blocks(work, len(bounds) - 1)
-        return HalfSums(*(float(s) for s in sums.sum(axis=0)))
+        return HalfSums(*(float(s) for s in sums.sum(axis=(0, 2))))
+
+
+def _in_large_pages(shape: tuple[int, int], dtype: np.dtype[Any]) -> Host:
+    """Return memory in which rows are found fast, where the system can do that."""
+    whole: Host
+    size = shape[0] * shape[1] * dtype.itemsize
+    if size < _LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        whole = aligned_empty(shape, dtype)
+        return whole
+    memory = mmap.mmap(-1, size)
+    with suppress(OSError):  # not all kernels know them
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    whole = np.frombuffer(memory, dtype).reshape(shape)
+    return whole
 
 
 def _flat(X: Host, width: int) -> Host:

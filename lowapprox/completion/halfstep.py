@@ -101,17 +101,12 @@ class HalfSums:
     fall : float
         By how much their sum has fallen.
     penalty_after : float
-    change, size : float
-        The squares of the change of the product and of the product, each column weighted by how
-        often it is observed.
     """
 
     loss: float
     penalty: float
     fall: float
     penalty_after: float
-    change: float
-    size: float
 
     @property
     def loss_after(self) -> float:
@@ -130,8 +125,8 @@ class Solver(Protocol):
 
     turns: bool
 
-    def empty(self, count: int, k: int, dtype: np.dtype[Any]) -> Host:
-        """Return an array for a factor, of the form that the solver needs."""
+    def panels(self, m: int, n: int, k: int, dtype: np.dtype[Any]) -> tuple[Host, Host]:
+        """Return arrays for m and n rows of k numbers, of the form that the solver needs."""
         ...
 
     def __call__(
@@ -180,8 +175,7 @@ def half_step(
         gauge = Gauge.of(mean, prior.covariance, prior.spread)
     else:
         gauge = Gauge.unturned(mean, prior.spread)
-    k = F.shape[1]
-    F_new, X_new = (solver.empty(part.shape[0], k, part.dtype) for part in (F, X))
+    F_new, X_new = solver.panels(F.shape[0], X.shape[0], F.shape[1], F.dtype)
     times(F, gauge.forward, F_new)
     times(X, gauge.back, X_new)
     sums = solver(half, X_new, F_new, offset, gauge, prior.ridge)
@@ -206,9 +200,9 @@ class Gradients:
     def __init__(self, steps: int) -> None:
         self.steps = steps
 
-    def empty(self, count: int, k: int, dtype: np.dtype[Any]) -> Host:
-        """Return an array."""
-        return np.empty((count, k), dtype)
+    def panels(self, m: int, n: int, k: int, dtype: np.dtype[Any]) -> tuple[Host, Host]:
+        """Return arrays."""
+        return np.empty((m, k), dtype), np.empty((n, k), dtype)
 
     def __call__(
         self, half: Half, X: Host, F: Host, offset: Host | None, gauge: Gauge, ridge: float
@@ -235,10 +229,9 @@ class Gradients:
         penalty = _total(ridges * X * X)
         inverse = half.totals.astype(X.dtype)[:, None] * expected + ridges
         inverse = 1 / np.where(inverse > 0, inverse, 1)
-        before = X.copy()
         unknown = e.counts == 0  # the ridge, or the least norm, says zero
+        fall = np.where(unknown, np.einsum("ik,ik->i", ridges * X, X), 0)
         X[unknown] = 0
-        fall = np.where(unknown, np.einsum("ik,ik->i", ridges * before, before), 0)
         r[unknown] = 0
         p = z = inverse * r
         rz = first = np.einsum("ik,ik->i", r, z)
@@ -253,14 +246,7 @@ class Gradients:
             z = inverse * r
             old, rz = rz, np.einsum("ik,ik->i", r, z)
             p = z + np.where(runs, rz / np.where(runs, old, 1), 0)[:, None] * p
-        return HalfSums(
-            loss,
-            penalty,
-            _total(fall),
-            _total(ridges * X * X),
-            _total(np.einsum("ik,k->i", (X - before) ** 2, expected)),
-            _total(np.einsum("ik,k->i", X * X, expected)),
-        )
+        return HalfSums(loss, penalty, _total(fall), _total(ridges * X * X))
 
 
 def _total(x: Host) -> float:

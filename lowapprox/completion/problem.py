@@ -13,6 +13,7 @@ from lowapprox._core.errors import NumericalError
 from lowapprox._core.progress import Reporter
 from lowapprox.completion.folding import Penalty
 from lowapprox.completion.observations import Host, Observations
+from lowapprox.completion.tall import finite
 
 __all__ = ["Factors", "HeldOut", "Method", "Problem", "Record", "Watch"]
 
@@ -202,7 +203,7 @@ class Watch:
     ) -> bool:
         """Record one step; return True when the work should stop."""
         problem, held = self.problem, self.problem.held_out
-        if not (np.isfinite(factors.U).all() and np.isfinite(factors.V).all()):
+        if not (finite(factors.U) and finite(factors.V)):
             raise NumericalError(f"the factors overflowed in step {len(self.history) + 1}")
         error = np.nan if held is None else held.error(factors)
         seconds = perf_counter() - self._start

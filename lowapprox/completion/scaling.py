@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -17,34 +16,28 @@ _PART = 1 << 16  # numbers
 
 
 def normalized(observed: Observations, *, center: bool) -> tuple[float, float, Observations]:
-    """Return the mean, the scale and what is left of the values."""
-    rows, columns = observed.rows, observed.columns
+    """Return the mean, the scale and what is left of the values, in the memory of these."""
+    rows, sides = observed.rows, (observed.rows, observed.columns)
     if not observed.count:
         return 0.0, 1.0, observed
     dtype = observed.dtype
     with np.errstate(over="ignore", invalid="ignore"):
         mean = _mean(rows) if center else 0.0
-        shifted = rows.values - dtype.type(mean) if mean else rows.values
-    if mean and not np.isfinite(shifted).all():
+        for side in sides if mean else ():
+            np.subtract(side.values, dtype.type(mean), out=side.values)
+    if mean and not np.isfinite(rows.values).all():
         raise NumericalError(
             f"the observed values of `A` less their mean overflow {dtype}: pass smaller ones"
         )
-    peak = int(np.frexp(max(shifted.max(), -shifted.min()))[1])
-    scaled_down = (scaled(part.astype(np.float64), -peak) for part in _parts(shifted))
+    peak = int(np.frexp(max(rows.values.max(), -rows.values.min()))[1])
+    scaled_down = (scaled(part.astype(np.float64), -peak) for part in _parts(rows.values))
     size = float(np.sqrt(sum(float(part @ part) for part in scaled_down) / observed.count))
     # A power of four: to multiply by it is exact, and so is its root.
     power = 2 * round((float(np.log2(size)) + peak) / 2) if size else 0
     power = min(power, 1022)  # the next one is infinite
-
-    def changed(side: Compressed) -> Compressed:
-        values = shifted
-        if side is columns:
-            values = side.values - dtype.type(mean) if mean else side.values
-        return replace(side, values=np.ldexp(values, -power) if power else values)
-
-    if mean or power:
-        observed = Observations(observed.shape, changed(rows), changed(columns))
-    return mean, 2.0**power, observed
+    for side in sides if power else ():
+        np.ldexp(side.values, -power, out=side.values)
+    return mean, 2.0**power, Observations(observed.shape, *sides)
 
 
 def _mean(rows: Compressed) -> float:

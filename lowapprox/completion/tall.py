@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lowapprox._core.threads import run_blocks
 from lowapprox.completion.observations import Host
-from lowapprox.completion.problem import Factors
 
-__all__ = ["factored", "gram", "product_change", "times"]
+if TYPE_CHECKING:
+    from lowapprox.completion.problem import Factors
+
+__all__ = ["factored", "finite", "gram", "product_change", "times"]
 
 _ROWS = 1 << 13  # of a task
-_PART = 1 << 11  # rows that stay in the cache while they are converted
+_PART = 1 << 16  # numbers that stay in the cache
 _GRAM_COND = 1e-10  # ratio of eigenvalues of a Gram matrix that leaves digits to the smallest
 _SMALL = 1 << 20  # numbers; below, the threads would only be in the way (and load numba)
 
 
+def finite(X: Host) -> bool:
+    """Tell whether all numbers are finite."""
+    found: list[bool] = []
+
+    def work(i: int) -> None:
+        found.extend(bool(np.isfinite(X[rows]).all()) for rows in _parts(i, X))
+
+    _run(work, X)
+    return all(found)
+
+
 def gram(X: Host, weights: Host | None = None) -> Host:
     """Return ``X.T @ diag(weights) @ X`` in double precision."""
+    roots = None if weights is None else np.sqrt(weights)
 
     def part(rows: slice) -> Host:
         x = X[rows].astype(np.float64, copy=False)
-        product: Host = (x if weights is None else x * weights[rows, None]).T @ x
+        if roots is not None:
+            x = x * roots[rows, None]
+        product: Host = x.T @ x
         return product
 
     return _summed(part, X, X.shape[1])
@@ -34,8 +51,8 @@ def times(X: Host, C: Host, out: Host) -> None:
     small = C.astype(X.dtype)
 
     def work(i: int) -> None:
-        for rows in _parts(i, X.shape[0]):
-            out[rows] = X[rows] @ small
+        for rows in _parts(i, X):
+            np.matmul(X[rows], small, out=out[rows])
 
     _run(work, X)
 
@@ -77,13 +94,13 @@ def product_change(old: Factors, new: Factors) -> float:
 
     def left(rows: slice) -> Host:
         now = new.U[rows]
-        both = np.hstack([now - old.U[rows], now]).astype(np.float64, copy=False)
+        both = np.hstack([now - old.U[rows], now])
         product: Host = both.T @ both
         return product
 
     def right(rows: slice) -> Host:
         before, now = old.V[rows], new.V[rows]
-        both = np.hstack([before, now - before]).astype(np.float64, copy=False)
+        both = np.hstack([before, now - before])
         product: Host = both.T @ both
         return product
 
@@ -100,7 +117,7 @@ def _summed(part: Callable[[slice], Host], X: Host, k: int) -> Host:
     sums = np.zeros((-(-X.shape[0] // _ROWS), k, k))
 
     def work(i: int) -> None:
-        for rows in _parts(i, X.shape[0]):
+        for rows in _parts(i, X):
             sums[i] += part(rows)
 
     _run(work, X)
@@ -108,9 +125,9 @@ def _summed(part: Callable[[slice], Host], X: Host, k: int) -> Host:
     return total
 
 
-def _parts(task: int, count: int) -> list[slice]:
-    stop = min((task + 1) * _ROWS, count)
-    return [slice(i, min(i + _PART, stop)) for i in range(task * _ROWS, stop, _PART)]
+def _parts(task: int, X: Host) -> list[slice]:
+    stop, step = min((task + 1) * _ROWS, X.shape[0]), max(_PART // max(X.shape[1], 1), 1)
+    return [slice(i, min(i + step, stop)) for i in range(task * _ROWS, stop, step)]
 
 
 def _run(work: Callable[[int], None], X: Host) -> None:
