@@ -94,6 +94,51 @@ class ManySides:
         lstsq(self.A, self.B, rng=0)
 
 
+class Weights:
+    """Weighted rows of an array, and of a Kronecker product that is not formed."""
+
+    param_names = ("design", "method")
+    params = (["array", "kron"], ["auto", "spir", "sketch", "linf"])
+
+    def setup(self, design: str, method: str) -> None:
+        from lowapprox.sketching import kron
+
+        rng = np.random.default_rng(0)
+        if design == "array":
+            self.A: Any = tall_problem(100_000, 100, 1e2).A
+        else:
+            self.A = kron(rng.standard_normal((500, 5)), rng.standard_normal((1000, 4)))
+        self.b, self.weights = rng.standard_normal((2, self.A.shape[0])) ** 2
+        self.time_solve(design, method)
+
+    def time_solve(self, design: str, method: str) -> None:
+        from lowapprox import lstsq
+
+        lstsq(self.A, self.b, weights=self.weights, method=method, rng=0)
+
+
+class Factor:
+    """A factorization that is kept, and what is asked of it."""
+
+    def setup(self) -> None:
+        p = tall_problem(100_000, 100, 1e6)
+        self.A, self.b = p.A, p.b
+        self.factor = self.time_factor()
+        self.time_solve()
+        self.time_leverage_scores()
+
+    def time_factor(self) -> Any:
+        from lowapprox.regression import lstsq_factor
+
+        return lstsq_factor(self.A, rng=0)
+
+    def time_solve(self) -> None:
+        self.factor.solve(self.b)
+
+    def time_leverage_scores(self) -> None:
+        self.factor.leverage_scores()
+
+
 class Sparse:
     """A sparse matrix."""
 
