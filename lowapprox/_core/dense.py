@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from lowapprox._core.memory import as_writeable
 from lowapprox._core.panels import LINE, aligned_empty, packed, panel_cuts
 from lowapprox._core.typing import Array
 
@@ -54,7 +55,7 @@ class PanelProducts:
         m, n = self.shape = A.shape
         self._step = A.strides[0] // A.itemsize if m > 1 else n
         size = (m - 1) * self._step + n
-        self._flat = np.lib.stride_tricks.as_strided(A, (size,), (A.itemsize,))
+        self._flat = as_writeable(np.lib.stride_tricks.as_strided(A, (size,), (A.itemsize,)))
         self._columns = _ranges(n, -(-n // _COLUMNS))
         # Ranges of whole tiles, whichever of its divisors the tile has as its height.
         self._rows = _ranges(m, _ROW_RANGES, _TILE_ROWS)

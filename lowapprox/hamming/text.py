@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lowapprox._core.memory import as_writeable
 from lowapprox._core.typing import Array
 from lowapprox.hamming.alphabet import Alphabet
 from lowapprox.hamming.letters import Letters
@@ -44,7 +45,7 @@ class CodedText:
             whole = self.codes(0, n, compiled=compiled)
             return whole[np.arange(start, stop) % n]
         if self.alphabet.plain and self.lead <= start and stop <= n + self.lead:
-            return _writeable(self.letters.raw(start - self.lead, stop - self.lead))
+            return as_writeable(self.letters.raw(start - self.lead, stop - self.lead))
         out = np.empty(stop - start, dtype=self.alphabet.dtype)
         place = start - self.lead
         stop -= self.lead
@@ -74,7 +75,7 @@ class CodedText:
             return None
         if stop - start > _FEW and not self.letters.are_bytes:
             return None
-        return _writeable(self.letters.raw(start, stop))
+        return as_writeable(self.letters.raw(start, stop))
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -108,19 +109,3 @@ def shifts_of(mode: str, n: int, m: int) -> tuple[int, int]:
     if mode == "full" and m > 0:
         return n + m - 1, m - 1
     return max(n - m + 1, 0), 0
-
-
-def _writeable(letters: Array) -> Array:
-    """Return a view that may be written to: kernels are compiled apart for arrays that may not."""
-    return letters if letters.flags.writeable else np.asarray(_Memory(letters))
-
-
-class _Memory:
-    """Memory of an array, which it keeps alive."""
-
-    __slots__ = ("__array_interface__", "_owner")
-
-    def __init__(self, owner: Array) -> None:
-        interface = owner.__array_interface__
-        self.__array_interface__ = interface | {"data": (interface["data"][0], False)}
-        self._owner = owner

@@ -117,6 +117,8 @@ def test_bits_depend_neither_on_threads_nor_on_tiles(
         assert results(A, X, Y) == expected
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(lambda _: results(A, X, Y), range(4))) == [expected] * 4
+    X, Y = X[:, :16], Y[:, :16]  # one panel
+    expected = results(A, X, Y)
     for height in (1, 6):
         monkeypatch.setattr(dense, "_tile", lambda w, _, h=height: ((0,) * w, (0,) * h))
         assert results(A, X, Y) == expected
