@@ -78,6 +78,22 @@ def test_simultaneous_coverage(name: str, form: str) -> None:
     assert above <= (0.05 + 3 * np.sqrt(0.05 * 0.95 / KEYS)) * KEYS
 
 
+@pytest.mark.stat
+@pytest.mark.parametrize("form", ["aligned", "coordinates"])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_simultaneous_coverage_with_weights(name: str, form: str) -> None:
+    P, A, b = instance(name, form)
+    w = np.random.default_rng(1).random(N * N) + 0.1
+    x = lstsq(A, b, weights=w, method="direct").x
+    inside = 0
+    for key in range(KEYS):
+        result = lstsq(P, b, weights=w, method="linf", rng=key)
+        assert result.info["method"] == "linf"
+        assert result.entry_bound is not None
+        inside += bool((np.abs(result.x - x) <= result.entry_bound).all())
+    assert inside >= 0.90 * KEYS
+
+
 def coverage(form: str, kind: Any, rows: int, robust: bool) -> tuple[float, int]:
     """The share of the solved sketches where every entry is within its bound, and their number."""
     P, A, b = instance("kron", form)
