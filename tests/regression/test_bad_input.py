@@ -15,7 +15,7 @@ from lowapprox import InputTypeError, lstsq
 from lowapprox.regression import StreamingLstsq, lstsq_factor
 from tests.reference import with_spectrum
 from tests.regression.problems import SOLVERS, backward_error, problem
-from tests.strategies import FORMS, SPARSE_FORMS, seeds
+from tests.strategies import DOUBLE_DTYPES, FORMS, SPARSE_FORMS, dtypes, matrices, seeds
 
 U = float(np.finfo(float).eps)
 
@@ -26,6 +26,17 @@ def every_call(A: Any, b: Any) -> dict[str, Any]:
     found["factor"] = lstsq_factor(A, rng=0).solve(b)
     found["stream"] = StreamingLstsq(A.shape[1]).partial_fit(A, b).result()
     return found
+
+
+@given(matrices(max_side=40, scaled=True, dtype=dtypes(DOUBLE_DTYPES)), seeds, st.integers(1, 4))
+def test_any_matrix_of_any_shape(A: np.ndarray, seed: int, times: int) -> None:
+    """Small integers, single rows and columns, equal columns, zeros, of sizes up to 2^+-300."""
+    A = np.repeat(A, 10, axis=0) if times == 4 else A
+    b = np.random.default_rng(seed).standard_normal(A.shape[0])
+    for result in every_call(A, b).values():
+        assert result.converged
+        assert np.isfinite(result.x).all()
+        assert backward_error(A, b, result.x) <= 60 * U
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
