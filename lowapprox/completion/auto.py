@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from lowapprox.completion.als import Alternation, als_cg, gradients, noisy
-from lowapprox.completion.increment import fall, stepwise
+from lowapprox.completion.increment import extended, fall, stepwise
 from lowapprox.completion.problem import Factors, Problem, Watch
 from lowapprox.completion.start import leading_pairs
 
@@ -28,6 +28,9 @@ _STRUCTURE = 1.1  # leading value of the residual over that with random signs
 _NEAR = 1e-2  # relative residual from which on Gauss-Newton converges fast
 _VERY_NEAR = 1e-3  # the same for factors that may miss a component
 _NEWTON, _FALLING = 2, 0.1  # steps of it, in which the residual should fall by that
+_REVIVAL = 6  # the same, where components have died out
+_DEAD = 0.01  # size of such a component beside the residual
+_LARGE = 10_000_000  # entries times rank, above which these steps take too long
 _SLOW = 0.4  # fall in ten sweeps from which on that is worth its steps
 
 
@@ -64,10 +67,17 @@ def auto(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     watch.reason = watch.reason or "stagnated"
     # Near the limit noise cannot be told from an exact fit that was not found, unless entries that
     # were held out say how good the fit is.
+    best = watch.best or alternation.factors
     unjudged = problem.held_out is None and problem.observed.oversampling(problem.rank) < _LIMIT
-    if watch.reason == "change" and (unjudged or (tight and residual < _CLEAN)):
+    if watch.reason == "change" and (unjudged or (tight and _misfit(problem, best) < _CLEAN)):
         watch.reason = "stagnated"
-    return watch.best or alternation.factors
+    return best
+
+
+def _misfit(problem: Problem, factors: Factors) -> float:
+    """Return the residual of factors over the values."""
+    values = problem.observed.rows.values
+    return float(np.linalg.norm(factors.residual(problem.observed)) / np.linalg.norm(values))
 
 
 def _search(problem: Problem, factors: Factors, watch: Watch, *, tight: bool) -> None:
@@ -101,7 +111,40 @@ def _grow(problem: Problem, watch: Watch) -> None:
         # Too early: alternation goes on.
         factors, stuck = _nearer(problem, factors, watch, _FALLING * residual)
         if stuck:
+            _revived(problem, factors, watch)
             return
+
+
+def _revived(problem: Problem, factors: Factors, watch: Watch) -> None:
+    """Put the leading components of the residual in the places of those that have died out.
+
+    Near the limit the learned ridge may take a weak component of exact data for noise. Steps of
+    Gauss-Newton have no ridge; the first ones raise the residual.
+    """
+    from lowapprox.completion.gauss_newton import gauss_newton
+    from lowapprox.completion.tangent import Point
+
+    point, residual = Point.of(factors), watch.history[-1].residual
+    alive = point.s > _DEAD * residual * np.linalg.norm(point.s)
+    dead = problem.rank - int(np.count_nonzero(alive))
+    if not dead or residual > _NEAR or problem.observed.count * problem.rank > _LARGE:
+        return
+    left = Point(point.U[:, alive], point.s[alive], point.V[:, alive])
+    factors, last = extended(problem, left.factors, dead), np.inf
+    while residual < _FALLING * last or last == np.inf:
+        attempt = watch.attempt(problem, _REVIVAL)
+        factors = gauss_newton(problem, factors, attempt)
+        last, residual = residual, watch.history[-1].residual
+        if _ended(attempt, watch):
+            return
+
+
+def _ended(attempt: Watch, watch: Watch) -> bool:
+    """Take over the end of an attempt, if it is none of its own."""
+    if attempt.reason not in _DONE or (attempt.reason == "max_iter" and not _over(watch)):
+        return False
+    watch.reason, watch.best = attempt.reason, attempt.best
+    return True
 
 
 def searches(problem: Problem) -> bool:
@@ -136,8 +179,7 @@ def _finished(problem: Problem, factors: Factors, watch: Watch, near: float) -> 
         attempt = watch.attempt(problem, _NEWTON)
         factors = gauss_newton(problem, factors, attempt)
         last, residual = residual, watch.history[-1].residual
-        if attempt.reason in _DONE and (attempt.reason != "max_iter" or _over(watch)):
-            watch.reason, watch.best = attempt.reason, attempt.best
+        if _ended(attempt, watch):
             return
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from lowapprox import AccuracyWarning, ConvergenceWarning, complete
 from lowapprox._core.progress import Reporter
+from lowapprox.completion.auto import _revived
 from lowapprox.completion.increment import extended, increment
 from lowapprox.completion.problem import Factors, Problem, Watch
 from lowapprox.completion.start import leading_pairs
@@ -93,6 +94,25 @@ def test_auto_recovers_larger_matrices(oversampling: float, condition: float) ->
     result = fitted(known, 6)
     assert result.converged
     assert known.error(result.U * result.s, result.V) <= 1e-7
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_component_that_has_died_out_comes_back(seed: int) -> None:
+    known = low_rank(300, 250, 5, 2.0, condition=1e3, seed=seed)
+    problem = Problem(known.observed, 5, None, 1e-10, 100, np.random.default_rng(0))
+    without = Factors(known.U * [1, 1, 1, 1, 0], known.V * [1, 1, 1, 1, 0])
+    watch = Watch(problem, Reporter(None, False))
+    gap = without.residual(known.observed)
+    watch("als-cg", without, residual=float(np.linalg.norm(gap)) / known.observed.norm)
+    _revived(problem, without, watch)
+    assert watch.reason == "residual"
+    assert watch.best is not None
+    assert known.error(watch.best.U, watch.best.V) <= 1e-8
+    # What is there stays: nothing is done.
+    count = len(watch.history)
+    watch.go_on()
+    _revived(problem, Factors(known.U, known.V), watch)
+    assert len(watch.history) == count
 
 
 def test_auto_leaves_noise_alone() -> None:
