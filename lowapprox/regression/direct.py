@@ -42,13 +42,14 @@ def direct(system: System, rcond: float, b_norms: Host, target: float) -> Outcom
     measure = BackwardError(triangle, b_norms)
     condition = triangle.condition(np.random.Generator(np.random.PCG64(0)))
     rank = d
-    X = triangle.solve(C) if condition < 0.1 / rcond else None
-    if X is None:
-        X, rank, condition = triangle.minimum_norm(C, rcond)
-    found = Check.of(system, X, measure)
-    if rank == d and not (found.error <= target).all():
-        step = triangle.solve(triangle.solve_adjoint(found.G))
-        found = found.better(Check.of(system, X + step, measure))
+    with np.errstate(all="ignore"):
+        X = triangle.solve(C) if condition * rcond < 0.1 else None
+        if X is None:
+            X, rank, condition = triangle.minimum_norm(C, rcond)
+        found = Check.of(system, X, measure)
+        if rank == d and not (found.error <= target).all():
+            step = triangle.solve(triangle.solve_adjoint(found.G))
+            found = found.better(Check.of(system, X + step, measure))
     spread = Spread(factor, system.ridge, rcond, rank, system.count)
     return Outcome(found, triangle.D, condition, rank, spread=spread)
 

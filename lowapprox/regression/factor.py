@@ -166,7 +166,8 @@ class LstsqFactor(Result):
             if 0 in self.shape or request.rhs.count == 0:
                 answer = nothing(system, "factor")
             else:
-                answer = self._answer(system, request)
+                with np.errstate(all="ignore"):
+                    answer = self._answer(system, request)
         warn_of(answer, "LstsqFactor.solve")
         return result_of(answer, system, request, start)
 
@@ -298,8 +299,7 @@ class LstsqFactor(Result):
         if parts.S is not None:
             zeros: Host = np.zeros((parts.S.shape[0], sides.shape[1]), system.dtype)
             sides = parts.S.apply_rows(sides, 0, zeros)
-        with np.errstate(all="ignore"):
-            X = triangle.solve(parts.basis.conj().T @ sides)
+        X = triangle.solve(parts.basis.conj().T @ sides)
         start = Start(triangle, X, self.cond_estimate, 0.0, measure, _go_on, parts.spread)
         outcome = corrected(system, start, request.target)
         if self.rank < min(self.shape) or self.shape[0] < self.shape[1]:

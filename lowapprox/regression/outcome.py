@@ -150,7 +150,7 @@ def answered(system: System, outcome: Outcome, method: str, why: str, request: R
         method=method,
         why=why,
         shortfall=shortfall,
-        finite=outcome.finite and bool(np.isfinite(found.X).all()),
+        finite=outcome.finite,
         spread=outcome.spread,
         more={
             "iterations": outcome.iterations,

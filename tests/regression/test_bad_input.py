@@ -15,16 +15,16 @@ from lowapprox import InputTypeError, lstsq
 from lowapprox.regression import StreamingLstsq, lstsq_factor
 from tests.reference import with_spectrum
 from tests.regression.problems import SOLVERS, backward_error, problem
-from tests.strategies import DOUBLE_DTYPES, FORMS, SPARSE_FORMS, dtypes, matrices, seeds
+from tests.strategies import DOUBLE_DTYPES, FORMS, SPARSE_FORMS, dtypes, matrices, quiet, seeds
 
 U = float(np.finfo(float).eps)
 
 
-def every_call(A: Any, b: Any) -> dict[str, Any]:
+def every_call(A: Any, b: Any, rcond: float | None = None) -> dict[str, Any]:
     """Results of all methods that are exact, of the factor and of the stream."""
-    found = {method: lstsq(A, b, method=method, rng=0) for method in SOLVERS}
-    found["factor"] = lstsq_factor(A, rng=0).solve(b)
-    found["stream"] = StreamingLstsq(A.shape[1]).partial_fit(A, b).result()
+    found = {method: lstsq(A, b, method=method, rcond=rcond, rng=0) for method in SOLVERS}
+    found["factor"] = lstsq_factor(A, rcond=rcond, rng=0).solve(b)
+    found["stream"] = StreamingLstsq(A.shape[1]).partial_fit(A, b).result(rcond=rcond)
     return found
 
 
@@ -74,6 +74,25 @@ def test_condition_numbers_beyond_precision(seed: int, power: float, residual: f
         assert result.converged
         assert backward_error(A, b, result.x) <= 40 * U
         assert result.rank == 8 or np.isnan(result.forward_error_bound)
+
+
+@pytest.mark.parametrize("rcond", [0.0, 1e-300])
+@given(seed=seeds, scale=st.sampled_from([1e-160, 1.0, 1e160]), times=st.sampled_from([1, 2, 20]))
+def test_no_singular_value_is_cut_off(rcond: float, seed: int, scale: float, times: int) -> None:
+    """As was asked for; what cannot be solved then says so, and no more."""
+    gen = np.random.default_rng(seed)
+    A = with_spectrum(gen, 12 * times, 12, 10.0 ** -np.linspace(0.0, 12.0, 12))
+    b = gen.standard_normal(12 * times)
+    for result in every_call(scale * A, b, rcond).values():
+        assert result.converged
+        assert result.rank == 12
+        assert backward_error(scale * A, b, result.x) <= 20 * U
+    A[:, 3:] = A[:, :1]
+    with quiet():
+        calls = every_call(scale * A, b, rcond)
+    for result in calls.values():
+        if result.converged:
+            assert backward_error(scale * A, b, result.x) <= 60 * U
 
 
 @pytest.mark.parametrize("n", [300, pytest.param(60_000, marks=pytest.mark.large)])
