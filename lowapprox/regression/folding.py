@@ -1,16 +1,10 @@
-"""Rows folded into a triangle by LAPACK, without the interpreter's lock.
-
-SciPy's wrappers hold the lock, so that threads wait for one another. The routines themselves are
-exported by `scipy.linalg.cython_lapack`, and ctypes calls them without it.
-"""
+"""Rows folded into a triangle by LAPACK."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
-
 import numpy as np
 
+from lowapprox.regression.routines import routine
 from lowapprox.regression.system import Host
 
 __all__ = ["fold"]
@@ -41,26 +35,7 @@ def fold(R: Host, M: Host, triangular: int = 0) -> None:
     sizes = [ctypes.c_int(i) for i in (rows, width, triangular, panel, width, rows, panel, 0)]
     m, n, l, nb, ldr, ldm, ldt, info = map(ctypes.byref, sizes)
     R_, M_, T_, work_ = (x.ctypes.data for x in (R, M, T, work))
-    _routine({"d": "dtpqrt", "D": "ztpqrt"}[M.dtype.char])(
+    routine({"d": "dtpqrt", "D": "ztpqrt"}[M.dtype.char])(
         m, n, l, nb, R_, ldr, M_, ldm, T_, ldt, work_, info
     )
     assert sizes[-1].value == 0, sizes[-1].value
-
-
-@lru_cache
-def _routine(name: str) -> Any:
-    """Return a routine of LAPACK, all of whose arguments are pointers."""
-    import ctypes
-
-    from scipy.linalg import cython_lapack
-
-    capsule = vars(cython_lapack)["__pyx_capi__"][name]
-    arguments = [ctypes.py_object]
-    signature = ctypes.PYFUNCTYPE(ctypes.c_char_p, *arguments)(
-        ("PyCapsule_GetName", ctypes.pythonapi)
-    )(capsule)
-    pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, *arguments, ctypes.c_char_p)(
-        ("PyCapsule_GetPointer", ctypes.pythonapi)
-    )
-    count = signature.count(b",") + 1
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * count)(pointer(capsule, signature))

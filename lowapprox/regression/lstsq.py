@@ -29,6 +29,7 @@ from lowapprox.regression.outcome import (
 )
 from lowapprox.regression.preconditioned import (
     cholesky,
+    corrected,
     fossils,
     iterative,
     sketch_operator,
@@ -37,6 +38,7 @@ from lowapprox.regression.preconditioned import (
     spir,
 )
 from lowapprox.regression.result import LstsqResult
+from lowapprox.regression.sharpened import rows_to_sharpen, sharpened
 from lowapprox.regression.sketched import sketched
 from lowapprox.regression.small import small
 from lowapprox.regression.system import Rows, System, make_system
@@ -55,6 +57,7 @@ _SMALL = 1 << 21  # entries, up to which a factorization takes no longer than a 
 _TINY, _NARROW = 9000, 16  # entries and columns, up to which BLAS takes one thread anyway
 _SMALL_OPERATOR = 1 << 22  # entries, up to which an operator is made an array
 _CHOLESKY = 3e6  # condition number, up to which the normal equations keep enough digits
+_SHARP_COLUMNS, _SHARP_SHARE = 128, 20  # columns, and rows for each, from which a sketch pays
 _DIRECT_COLUMNS = 1500
 _ITERATIONS = {"spir": spir, "fossils": fossils, "iterative": iterative}
 _COMPRESSED = 16  # passes of a product that a factorization of its factors may take
@@ -91,7 +94,8 @@ def lstsq(
         "direct" is a QR factorization by tiles of rows. "spir" and "fossils" iterate with a
         preconditioner from a sketch, by conjugate gradients or heavy ball, with refinement.
         "iterative" is the heavy ball on x itself, with a fresh residual in each step.
-        "cholesky" factors ``A^H A`` and refines, for condition numbers up to about 3e6.
+        "cholesky" factors ``A^H A`` and refines; where the condition number is more than about
+        3e6 it does so with ``A R^-1``, where R comes from a sketch.
         "sketch" solves a sketched problem, in one pass, and "linf" one that promises the bound
         `eps` for every entry. "auto" chooses "direct", "cholesky" or "spir" by shape and condition
         and falls back on a safer method where the backward error is too large;
@@ -133,7 +137,8 @@ def lstsq(
     Raises
     ------
     InputError
-        If an argument is out of its range, or `A` or `b` contains NaN or infinity.
+        If an argument is out of its range, `A` or `b` contains NaN or infinity, or the triangular
+        factor does not fit into memory.
     InputTypeError
         For dtypes and arrays without support.
 
@@ -144,8 +149,9 @@ def lstsq(
 
     Notes
     -----
-    "direct" costs ``2 n d^2`` operations, "cholesky" half of that, and "spir" ``O(n d)`` for each
-    of 10 to 40 passes and ``O(d^3)`` for the preconditioner. Sums run in double precision whatever
+    "direct" costs ``2 n d^2`` operations, "cholesky" half of that, with a sketch as many but all
+    in matrix products, and "spir" ``O(n d)`` for each of 10 to 40 passes and ``O(d^3)`` for the
+    preconditioner. Sums run in double precision whatever
     the precision of A. Columns are scaled implicitly, so that the backward error is small for each
     column, however small the column is. For equal `rng` the passes give equal bits for any number
     of threads.
@@ -191,7 +197,7 @@ def lstsq(
     with contextlib.nullcontext() if tiny else blas_threads(1):
         empty, quick = 0 in op.shape or rhs.count == 0, None
         if request.method == "auto" and not empty:
-            quick = small(system, float(rhs.norms[0]) or 1.0, request.target)
+            quick = small(system, float(rhs.norms[0]) or 1.0, request.target, request.rcond)
         if empty:
             answer = nothing(system, method)
         elif quick is not None:
@@ -250,8 +256,8 @@ def _solve(
 ) -> Answer:
     """Run a method, and safer ones while the check of the backward error fails.
 
-    "cholesky" is followed by "spir" or "direct", and "spir" by "direct"; only "auto" and hopeless
-    cases fall through.
+    "cholesky" goes on after a sketch, and is followed by "spir" or "direct", and "spir" by
+    "direct"; but for "cholesky" only "auto" and hopeless cases fall through.
     """
     rcond, target, automatic = request.rcond, request.target, method == "auto"
     b_norms = np.where(request.rhs.norms == 0.0, 1.0, request.rhs.norms)
@@ -259,12 +265,27 @@ def _solve(
     if not system.by_rows and system.shape[0] < system.shape[1]:
         outcome = wide(system, rcond, b_norms, target, gen, report)
         return answered(system, outcome, "wide", why, request)
-    if method == "cholesky" or (automatic and _looks_well_conditioned(system, gen)):
+    worst = _WORST / max(rcond, _U)
+    likely = _likely_condition(system, gen) if automatic else 1.0
+    if method == "cholesky" or (automatic and likely <= min(_CHOLESKY, worst)):
         best = cholesky(system, b_norms, target, gen, report)
+        if best is not None and best.condition > worst:
+            best = None  # the rank is to be decided by singular values
         if best is not None and (not automatic or passed(best, request)):
             why = "well conditioned" if automatic else why
             return answered(system, best, "cholesky", why, request)
-        method, why = "spir" if method == "cholesky" else method, "the Cholesky solution failed"
+    if method == "cholesky" or (automatic and likely <= worst and _sharpening_is_fast(system)):
+        S = sketch_operator(system, request.sketch, rows_to_sharpen(*system.shape), gen)
+        start = sketched_start(system, S, b_norms, gen, report)
+        sharp = sharpened(system, start, b_norms) if start.condition <= worst else None
+        if sharp is not None:
+            outcome = corrected(system, sharp, target)
+            best = better(best, outcome)
+            if outcome.stopped or passed(best, request):
+                why = "ill-conditioned, and mended by a sketch"
+                return answered(system, best, "cholesky", why, request)
+    if method == "cholesky":
+        method, why = "spir", "the Cholesky solution failed"
     if automatic and _direct_is_fast(system):
         method, why = "direct", "ill-conditioned"
     if method != "direct":
@@ -273,7 +294,7 @@ def _solve(
         start = sketched_start(system, S, b_norms, gen, report, cut)
         if np.isnan(start.condition) and np.isfinite(b_norms).all():
             method, why = "direct", "the sketch is not finite"
-        elif start.condition > _WORST / max(rcond, _U):
+        elif start.condition > worst:
             method, why = "direct", "nearly or numerically rank-deficient"
         elif automatic:
             method, why = "spir", "tall"
@@ -298,20 +319,26 @@ def _direct_is_fast(system: System) -> bool:
     )
 
 
-def _looks_well_conditioned(system: System, gen: np.random.Generator) -> bool:
-    """Tell from some of the rows whether a Cholesky factor is likely to be accurate enough."""
+def _sharpening_is_fast(system: System) -> bool:
+    """Tell whether a sketch, a Cholesky factor and passes take less time than a factorization."""
+    n, d = system.shape
+    return d >= _SHARP_COLUMNS and n >= _SHARP_SHARE * d
+
+
+def _likely_condition(system: System, gen: np.random.Generator) -> float:
+    """Return the condition number of some of the rows; infinity where none are looked at."""
     if not (isinstance(system, Rows) and _direct_is_fast(system)):
-        return False
+        return np.inf
     with np.errstate(all="ignore"):
         R = triangle_of(system.some_rows(gen, 2 * system.shape[1]))
-        return bool(np.isfinite(R).all() and Triangle(R).condition(gen) <= _CHOLESKY)
+        return Triangle(R).condition(gen) if np.isfinite(R).all() else np.inf
 
 
 def _read_once(
     system: System, method: str, why: str, request: Request, gen: np.random.Generator
 ) -> Answer:
     """Solve a sketched problem, or the whole one where no smaller sketch is enough."""
-    kind, lazy = request.sketch, isinstance(system.op, LazyProduct)
+    kind, lazy = request.sketch, isinstance(system.op, LazyProduct) and system.weights is None
     if kind == "auto":
         kind = "srht" if method == "linf" or lazy else "sparse"
     found = sketched(

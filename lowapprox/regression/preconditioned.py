@@ -31,6 +31,7 @@ _HOPELESS = 0.1  # of 1 / rcond, from which singular values are looked at one by
 _SWEEPS = 4
 _MOST_STEPS = 100
 _LEAST_NORM = 1e-151  # of a column: the squares of smaller ones lose digits
+_CORRECTIONS = 6
 _CHOLESKY_BREAKS = 3e7  # condition number, from which its corrections hardly gain digits
 
 
@@ -330,16 +331,17 @@ def cholesky(
 def corrected(system: System, start: Start, target: float) -> Outcome:
     """Correct a solution by a triangle that is nearly that of the matrix, while that helps."""
     triangle = start.triangle
-    best = Check.of(system, start.X, start.measure)
-    steps = 0
-    while not (best.error <= target).all() and steps < 6:
-        step = triangle.solve(triangle.solve_adjoint(best.G))
-        found = Check.of(system, best.X + step, start.measure)
-        steps += 1
-        gained = found.error <= best.error / 4.0
+    best = found = Check.of(system, start.X, start.measure)
+    step = triangle.solve_adjoint(found.G)
+    steps, stop = 0, False
+    while not (best.error <= target).all() and steps < _CORRECTIONS and not stop:
+        found = Check.of(system, found.X + triangle.solve(step), start.measure)
+        before, step = step, triangle.solve_adjoint(found.G)
+        # Far from the solution x may be so large that it hides what was gained.
+        gained = (found.error <= best.error / 4.0) | (squares_of(step) <= squares_of(before) / 16.0)
         best = best.better(found)
-        if start.report(steps, system.passes, float(best.error.max()), target):
-            break
+        steps += 1
+        stop = start.report(steps, system.passes, float(best.error.max()), target)
         if not gained.any():
             break
-    return _outcome(system, start, best, steps)
+    return _outcome(system, start, best, steps, stop)

@@ -17,11 +17,11 @@ _SAFE = 1e100  # sizes of columns whose squares are far from the limits
 _STEPS = 4
 
 
-def small(system: System, b_norm: float, target: float) -> Outcome | None:
+def small(system: System, b_norm: float, target: float, rcond: float) -> Outcome | None:
     """Solve by the eigenvalues of ``A^T A``, which give the backward errors too, and correct.
 
     Returns None for what is not small, real, without ridge, of one right-hand side and well
-    conditioned, and where the corrections do not reach the target.
+    conditioned, also by what `rcond` says, and where the corrections do not reach the target.
     """
     n, d = system.shape
     suits = isinstance(system, Rows) and system.dtype.kind == "f" and system.b.shape[1] == 1
@@ -35,7 +35,7 @@ def small(system: System, b_norm: float, target: float) -> Outcome | None:
         if not (D.min() > 1.0 / _SAFE and D.max() < _SAFE):
             return None
         w, V = np.linalg.eigh(G / D / D[:, None])
-        if not w[0] * _CONDITION**2 > w[-1]:
+        if not w[0] > max(1.0 / _CONDITION, 10.0 * rcond) ** 2 * w[-1]:
             return None
         # In coordinates y of the eigenvectors, A^T A is diag(w); |A|_F^2 is d with unit columns.
         y, h = np.zeros(d), (g / D) @ V

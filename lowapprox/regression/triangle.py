@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lowapprox._core.threads import blas_threads
+from lowapprox.regression.folding import fold
 from lowapprox.regression.system import Host
 
 __all__ = ["BackwardError", "Triangle", "Truncated", "lapack", "one_thread", "triangle_of"]
@@ -67,11 +68,11 @@ class Triangle:
         d = self.R.shape[1]
         if self.R.shape[0] < d or not self.R.diagonal().all():
             return np.inf
-        if 0 < d <= _SMALL:
-            s = self.svd()[0]
-            return float(s[0] / s[-1]) if s[-1] else np.inf
-        v = w = gen.standard_normal((d, 1))
         with np.errstate(all="ignore"):
+            if 0 < d <= _SMALL:
+                s = self.svd()[0]
+                return float(s[0] / s[-1]) if s[-1] else np.inf
+            v = w = gen.standard_normal((d, 1))
             for _ in range(6):
                 v = self.R.conj().T @ (self.R @ (v / np.linalg.norm(v)))
                 w = self._solved(self._solved(w / np.linalg.norm(w), 2), 0)
@@ -161,7 +162,7 @@ class BackwardError:
         self._triangle = triangle
         self._size = float(np.linalg.norm(triangle.R))
         self._b_norms = b_norms
-        self._factors: dict[int, tuple[float, Triangle]] = {}
+        self._factors: dict[int, tuple[float, Host]] = {}
         self._svd = svd  # singular values and right vectors of R, where they are known
 
     def __call__(self, X: Host, squares: Host, G: Host) -> Host:
@@ -200,16 +201,16 @@ class BackwardError:
     def _norm(self, j: int, g: Host, shift: float) -> float:
         """Return the norm for one column by a triangle that is kept while the shift hardly moves.
 
-        The triangle is a Cholesky factor where the shift is not lost in rounding, else of a QR.
+        It is that of R with the rows of ``sqrt(shift) I`` folded into it.
         """
         if j not in self._factors or abs(shift - self._factors[j][0]) > 1e-2 * self._factors[j][0]:
-            R, one = self._triangle.R, np.eye(self._triangle.R.shape[1])
-            if shift > 1e-12 * self._size**2:
-                factor = np.linalg.cholesky(R.conj().T @ R + shift * one).conj().T
-            else:
-                factor = triangle_of(np.concatenate([R, np.sqrt(shift) * one]))
-            self._factors[j] = shift, Triangle(factor)
-        return float(np.linalg.norm(self._factors[j][1].solve_adjoint(g)))
+            factor = np.array(self._triangle.R, order="F")
+            rows = np.asfortranarray(np.sqrt(shift) * np.eye(factor.shape[1], dtype=factor.dtype))
+            fold(factor, rows, factor.shape[1])
+            self._factors[j] = shift, factor
+        factor = self._factors[j][1]
+        x, info = lapack("trtrs", factor)(factor, g, trans=2)
+        return float(np.linalg.norm(x)) if info == 0 else np.nan
 
 
 def triangle_of(M: Host) -> Host:

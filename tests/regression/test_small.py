@@ -25,7 +25,7 @@ def solved(A: Any, b: Any, weights: Any = None, ridge: float = 0.0) -> Outcome |
     b = b if b.ndim == 2 else b[:, None]
     system = make_system(as_matrix(A), b, weights, ridge)
     root = 1.0 if weights is None else np.sqrt(weights)[:, None]
-    return small(system, float(np.linalg.norm(root * b)) or 1.0, U / 2.0)
+    return small(system, float(np.linalg.norm(root * b)) or 1.0, U / 2.0, 30 * U)
 
 
 @given(problems(max_condition=1e3, spread=6))
