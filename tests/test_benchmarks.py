@@ -200,3 +200,15 @@ def test_backward_errors_of_tall_problems(condition, monkeypatch, tmp_path):
         change = np.linalg.norm(E / D) if scaled else np.linalg.norm(E)
         assert p.backward_error(x, scaled=scaled) <= 1.5 * change / size
         assert p.backward_error(x + 1e-3 * rng.standard_normal(8), scaled=scaled) > change / size
+
+
+@pytest.mark.parametrize("name", ["coherent", "spread", "incoherent"])
+def test_hard_problems_have_the_solution_that_they_state(name):
+    from benchmarks.problems import hard_problem
+
+    A, b, x = hard_problem(name, n=512, d=16)
+    assert np.linalg.norm(b - A @ x) == pytest.approx(1.0)
+    assert np.abs(A.T @ (b - A @ x)).max() < 1e-14
+    assert np.linalg.matrix_rank(A) == 16
+    rows = np.flatnonzero(np.any(A, axis=1))
+    assert np.diff(rows).min() == (32 if name == "spread" else 1)
