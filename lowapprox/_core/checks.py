@@ -61,7 +61,7 @@ def checked_target(rank: Any, tol: Any, shape: tuple[int, int]) -> tuple[int | N
 def checked_tol(tol: Any, name: str = "tol") -> float:
     """Return `tol` as a float in (0, 1)."""
     try:
-        number = float(tol)
+        number = float(+tol)  # a str has no sign, though it may be read as a number
     except (TypeError, ValueError):
         raise InputTypeError(f"`{name}` must be a number, got {tol!r}") from None
     if not 0.0 < number < 1.0:

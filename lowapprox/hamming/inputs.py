@@ -24,7 +24,8 @@ _KINDS: Mapping[str, Kind] = {
     "mapped": Kind("memmap", "``numpy.memmap``", "Read once, block by block."),
     "objects": Kind(
         "objects",
-        "object array; list of words, tuples, ... (to ``iter_hamming_distances`` a list is pieces)",
+        "object array, array of words; list of words, tuples, ... (to ``iter_hamming_distances`` a "
+        "list is pieces)",
         "Compared by ``==`` and ``hash``; also with the letters of the other kinds.",
     ),
     "pieces": Kind(

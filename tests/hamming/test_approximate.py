@@ -321,6 +321,8 @@ def test_values_out_of_range(name: str, value: float) -> None:
 def test_messages() -> None:
     with pytest.raises(InputTypeError, match="`eps` must be a number, got None"):
         approximate_hamming_distances("abc", "a", None)  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match=r"`eps` must be a number, got '0\.1'"):
+        approximate_hamming_distances("abc", "a", "0.1")  # type: ignore[arg-type]
     with pytest.raises(
         InputError, match="`error` must be one of 'multiplicative', 'additive', got"
     ):
