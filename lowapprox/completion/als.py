@@ -83,7 +83,9 @@ def _alternate(
             alternation.observe(bounding)
         if watch(name, alternation.factors, residual=residual, change=change):
             break
-    return watch.best or alternation.factors
+    # The residual says which are the best only where it is all that is minimized.
+    judged = problem.held_out is not None or problem.ridge == 0
+    return watch.best if judged and watch.best else alternation.factors
 
 
 def noisy(problem: Problem) -> bool:
@@ -159,14 +161,15 @@ class Alternation:
         problem = self.problem
         if problem.ridge is not None:
             return FixedRidge(problem.ridge, per_entry=problem.per_entry)
+        biases = problem.row_bias, problem.col_bias
         if problem.loss == "logit":
-            return LearnedRidge(LOGIT_VARIANCE, problem.width, known=True)
+            return LearnedRidge(LOGIT_VARIANCE, problem.width, known=True, biases=biases)
         observed = problem.observed
         square = observed.norm**2
         if known:
             gap = self.factors.residual(observed)
             square = float(gap @ gap)
-        return LearnedRidge(square / max(observed.count, 1), problem.width)
+        return LearnedRidge(square / max(observed.count, 1), problem.width, biases=biases)
 
     def sweep(self, solver: Solver) -> tuple[float, float]:
         """Improve U, then V; return the relative residual, and change of the product."""

@@ -20,6 +20,8 @@ from lowapprox.completion.tall import gram, times
 
 __all__ = ["Gauge", "Gradients", "Half", "HalfSums", "Prior", "Solver", "half_step"]
 
+_ALIKE = 0.5  # logarithm of the ratio of two strengths
+
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
@@ -64,8 +66,15 @@ class Gauge:
         e, Q = np.linalg.eigh(root.T @ mean @ root)
         floor = max(float(e[-1]), 0.0) * k * np.finfo(float).eps + np.finfo(float).tiny
         T = root @ Q
-        added = np.zeros(k) if spread is None else np.einsum("ia,ij,ja->a", T, spread, T)
-        return cls(T, inverse @ Q, np.maximum(e, floor), added)
+        e = np.maximum(e, floor)
+        added = np.zeros(k)
+        if spread is not None:
+            # Directions that are about equally strong turn among themselves from step to step; what
+            # is added to them must not depend on how.
+            gaps = np.log(e)[:, None] - np.log(e)
+            alike = np.exp(-((gaps / _ALIKE) ** 2))
+            added = alike @ np.einsum("ia,ij,ja->a", T, spread, T) / alike.sum(axis=1)
+        return cls(T, inverse @ Q, e, added)
 
     def penalty(self, ridge: float) -> Penalty:
         """Return what a row of X costs, in the coordinates before the change."""

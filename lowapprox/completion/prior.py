@@ -10,7 +10,8 @@ are then those that fit best. Two things come of it:
   proportion to the number of its entries.
 
 Directions that the data do not support die out by themselves. All covariances of single rows are
-approximated by those to expect for the number of their entries.
+approximated by those to expect for the number of their entries. A bias is taken as independent of
+the rest of its row, given the data: else what is not known of both would pull at the other side.
 
 References: Lim and Teh (2007), "Variational Bayesian approach to movie rating prediction", KDD Cup;
 Nakajima and Sugiyama (2011), "Theoretical analysis of Bayesian matrix factorization", JMLR 12.
@@ -29,6 +30,7 @@ from lowapprox.completion.tall import gram
 __all__ = ["FixedRidge", "LearnedRidge", "Ridge"]
 
 _LEAST_FREE = 0.02  # of the entries: degrees of freedom left to the noise
+_LEAST_DOUBT = 1e-60  # of what was not known before: quotients of less would not be numbers
 
 
 class Ridge(Protocol):
@@ -75,10 +77,20 @@ class LearnedRidge:
         Columns of the factors.
     known : bool
         Whether the variance is to stay what it is.
+    biases : tuple of bool
+        Whether the first number of each row of U, and the last of each row of V, is a bias.
     """
 
-    def __init__(self, variance: float, width: int, *, known: bool = False) -> None:
+    def __init__(
+        self,
+        variance: float,
+        width: int,
+        *,
+        known: bool = False,
+        biases: tuple[bool, bool] = (False, False),
+    ) -> None:
         self.variance, self._fixed = variance, known
+        self._bias = (0 if biases[0] else None, -1 if biases[1] else None)
         self._covariance: list[Host | None] = [None, None]
         # The mean covariance of single rows, weighted by how often they are observed.
         self._doubt = [np.zeros((width, width)), np.zeros((width, width))]
@@ -102,14 +114,16 @@ class LearnedRidge:
     ) -> None:
         """Learn from new rows."""
         # The expected covariance of a row depends on its number of entries alone.
-        (totals, rows), T = half.levels, gauge.forward
+        totals, rows = half.levels
         strength = totals[:, None] * (gauge.expected + gauge.spread)
-        doubt = self.variance / (strength + self.variance)
-        spread = (T * (rows @ doubt)) @ T.T
-        self._covariance[side] = (gram(X) + spread) / max(X.shape[0], 1)
+        doubt = np.maximum(self.variance / (strength + self.variance), _LEAST_DOUBT)
+
+        def summed(weights: Host) -> Host:
+            return _summed(weights, doubt, gauge, self._bias[side])
+
+        self._covariance[side] = (gram(X) + summed(rows)) / max(X.shape[0], 1)
         weights = rows * totals
-        mean_doubt = weights @ doubt / max(float(weights.sum()), 1.0)
-        self._doubt[side][free, free] = (T * mean_doubt) @ T.T
+        self._doubt[side][free, free] = summed(weights) / max(float(weights.sum()), 1.0)
         self._known[side] = float(np.sum(rows @ (1.0 - doubt)))
         if self._fixed:
             return
@@ -118,3 +132,20 @@ class LearnedRidge:
         entries = float(half.entries.indices.size)
         left = max(entries - known, _LEAST_FREE * entries, 1.0)
         self.variance = max(sums.loss_after / left, np.finfo(float).tiny)
+
+
+def _summed(weights: Host, doubt: Host, gauge: Gauge, bias: int | None) -> Host:
+    """Add up the covariances of single rows, which `doubt` holds in the coordinates of the gauge.
+
+    That of a bias and that of the rest of its row are those of either for the other one known.
+    """
+    T = gauge.forward
+    S: Host = (T * (weights @ doubt)) @ T.T
+    if bias is not None:
+        own = np.maximum(doubt @ T[bias] ** 2, np.finfo(float).tiny)
+        both = (doubt * T[bias]) @ T.T
+        S -= (both * (weights / own)[:, None]).T @ both
+        S[bias] = S[:, bias] = 0.0
+        with np.errstate(over="ignore"):
+            S[bias, bias] = weights @ (1.0 / ((1.0 / doubt) @ gauge.back[bias] ** 2))
+    return S

@@ -25,6 +25,8 @@ _NARROW = 0.15  # width of a gap over its upper end
 _ALIKE = 1.05  # ratio of two errors that are nearly the same
 _LOOSE = 0.8  # of the fall: smaller ranks that near it are worth a look
 _CHANCE = 0.3  # the same for a single entry: differences of fewer are chance
+_GENEROUS = 32  # rank that noisy data are given, for components to die out
+_NOISE = 1e-2  # of the values' root mean square: data with larger errors are not exact
 _EXACT = 1e-5  # of the values' root mean square: nothing is left to explain
 
 
@@ -34,6 +36,10 @@ def chosen_rank(problem: Problem) -> tuple[int, dict[int, float]]:
     Ranks are doubled while the error falls, each beginning from the factors of the one below and
     the leading pairs of its residual; then the gaps beside the best one are halved. Of ranks that
     are about as good the smallest is taken.
+
+    In noisy data weak components may help only together. So with the learned ridge, which lets
+    die out what the data do not support, a generous rank is tried from scratch; if it is better,
+    it is halved, or doubled, from there.
     """
     observed, judged, most = problem.observed, problem.held_out, _largest(problem)
     if judged is None and observed.count:
@@ -64,9 +70,35 @@ def chosen_rank(problem: Problem) -> tuple[int, dict[int, float]]:
         error = tried(rank)
         if error * worth > before:
             break
+    least = min(error for error, _ in runs.values())
+    if problem.ridge is None and least > _NOISE * size:
+        errors = _from_above(trial, judged, most, least / worth, worth)
+        if errors:
+            bar = worth * min(errors.values())
+            return min(r for r, error in errors.items() if error <= bar), errors
     while gaps := _gaps({r: e for r, (e, _) in runs.items()}, (smallest(1.0), smallest(_LOOSE))):
         tried(gaps[0])
     return smallest(1.0), {r: runs[r][0] for r in sorted(runs)}
+
+
+def _from_above(
+    problem: Problem, judged: HeldOut, most: int, goal: float, worth: float
+) -> dict[int, float]:
+    """Return the errors of ranks around a generous one; of none, if that misses the goal."""
+    rank = min(_GENEROUS, most)
+    errors = {rank: _fitted(problem, judged, rank, None)[0]}
+    if errors[rank] > goal:
+        return {}
+    while 2 * rank <= most:
+        rank *= 2
+        errors[rank] = _fitted(problem, judged, rank, None)[0]
+        if errors[rank] * worth > errors[rank // 2]:
+            break
+    rank = min(errors)
+    while rank > 1 and errors[rank] <= worth * min(errors.values()):
+        rank //= 2
+        errors[rank] = _fitted(problem, judged, rank, None)[0]
+    return dict(sorted(errors.items()))
 
 
 def _gaps(errors: dict[int, float], around: tuple[int, int]) -> list[int]:
