@@ -21,7 +21,7 @@ __all__ = ["Alternation", "als_cg", "als_chol", "gradients", "noisy", "random_st
 
 _SMALL = 1 << 18  # numbers that a pass reads, up to which compiled code is not worth loading
 _STEPS = 2
-_NOISY_STEPS = 1  # more fit the factors that are still wrong
+_LEARNED_STEPS = 1  # more would fit rows to what the ridge does not know yet
 _TRIAL_SWEEPS = 6
 _RANDOM_SWEEPS, _RANDOM_RIDGE = 3, 0.1  # the ridge over the Gram matrix to expect
 
@@ -30,7 +30,8 @@ def als_cg(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Sweep with a few preconditioned steps of conjugate gradients for each row."""
     if problem.nonneg:
         return als_nonneg(problem, start, watch)
-    solver = gradients(problem, _NOISY_STEPS if noisy(problem) else _STEPS)
+    learned = problem.ridge is None and noisy(problem)
+    solver = gradients(problem, _LEARNED_STEPS if learned else _STEPS)
     return _alternate("als-cg", problem, start, watch, solver)
 
 

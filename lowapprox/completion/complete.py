@@ -355,6 +355,8 @@ def _result(
     U, V = Q, P
     peak = V[np.argmax(np.abs(V), axis=0), np.arange(k)] if V.size else np.ones(k)
     signs = np.where(peak < 0, -1.0, 1.0)
+    U *= signs
+    V *= signs
     dtype = problem.observed.dtype
     bias = scale * problem.unit
     signed = signs[:, None]
@@ -363,9 +365,9 @@ def _result(
         _penalty(problem, factors, 1, signed * left.T @ R),
     )
     return CompletionResult(
-        U=(U * signs).astype(dtype),
+        U=U.astype(dtype, copy=False),
         s=_rescaled(s, scale, dtype),
-        V=(V * signs).astype(dtype),
+        V=V.astype(dtype, copy=False),
         offset=offset,
         row_bias=factors.U[:, 0] * dtype.type(bias) if problem.row_bias else None,
         col_bias=factors.V[:, -1] * dtype.type(bias) if problem.col_bias else None,

@@ -19,6 +19,8 @@ from lowapprox.completion.sorting import (
 
 __all__ = ["Compressed", "Host", "Observations", "compressed"]
 
+_PART = 1 << 16  # entries that are converted at a time
+
 
 @dataclass(frozen=True)
 class Observations:
@@ -47,9 +49,13 @@ class Observations:
     @cached_property
     def norm(self) -> float:
         """The weighted norm of the observed values."""
-        v = self.rows.values.astype(np.float64)
-        w = self.rows.weights
-        return float(np.sqrt(v @ v if w is None else (w * v) @ v))
+        total = 0.0
+        for start in range(0, self.count, _PART):
+            part = slice(start, start + _PART)
+            v = self.rows.values[part].astype(np.float64)
+            w = self.rows.weights
+            total += float(v @ v if w is None else (w[part] * v) @ v)
+        return float(np.sqrt(total))
 
     @property
     def T(self) -> Observations:

@@ -10,7 +10,7 @@ from lowapprox._core.csr import csr_products
 from lowapprox.completion.observations import Compressed, Host, Observations
 from lowapprox.completion.problem import Factors, Problem
 from lowapprox.completion.sorting import row_numbers
-from lowapprox.completion.tall import factored
+from lowapprox.completion.tall import factored, times
 
 __all__ = ["leading_pairs", "mean_biases", "spectral_start", "with_biases"]
 
@@ -114,15 +114,21 @@ def leading_pairs(
         if row_scale is not None:
             U *= row_scale
         U = _orthonormal(U)
-        B = A.rmat(U if row_scale is None else U * row_scale)
+        # Scaled in place and back: a copy would be one more factor.
+        if row_scale is not None:
+            U *= row_scale
+        B = A.rmat(U)
+        if row_scale is not None:
+            U /= row_scale
         if col_scale is not None:
             B *= col_scale
         V, R = factored(B)
         V = V.astype(values.dtype, copy=False)
     left, s, right = np.linalg.svd(R)
     dtype = values.dtype
+    times(U, right.T[:, :count], U[:, :count])
     return (
-        U @ right.T[:, :count].astype(dtype),
+        U[:, :count],
         s[:count].astype(dtype),
         V @ left[:, :count].astype(dtype),
     )

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["factored", "finite", "gram", "product_change", "times"]
 
 _ROWS = 1 << 13  # of a task
-_PART = 1 << 16  # numbers that stay in the cache
+_PART = 1 << 11  # rows that stay in the cache while they are converted
 _GRAM_COND = 1e-10  # ratio of eigenvalues of a Gram matrix that leaves digits to the smallest
-_SMALL = 1 << 20  # numbers; below, the threads would only be in the way (and load numba)
+_SMALL = 1 << 19  # numbers; below, the threads would only be in the way (and load numba)
 
 
 def finite(X: Host) -> bool:
@@ -26,7 +26,7 @@ def finite(X: Host) -> bool:
     found: list[bool] = []
 
     def work(i: int) -> None:
-        found.extend(bool(np.isfinite(X[rows]).all()) for rows in _parts(i, X))
+        found.extend(bool(np.isfinite(X[rows]).all()) for rows in _parts(i, X.shape[0]))
 
     _run(work, X)
     return all(found)
@@ -51,7 +51,7 @@ def times(X: Host, C: Host, out: Host) -> None:
     small = C.astype(X.dtype)
 
     def work(i: int) -> None:
-        for rows in _parts(i, X):
+        for rows in _parts(i, X.shape[0]):
             np.matmul(X[rows], small, out=out[rows])
 
     _run(work, X)
@@ -117,7 +117,7 @@ def _summed(part: Callable[[slice], Host], X: Host, k: int) -> Host:
     sums = np.zeros((-(-X.shape[0] // _ROWS), k, k))
 
     def work(i: int) -> None:
-        for rows in _parts(i, X):
+        for rows in _parts(i, X.shape[0]):
             sums[i] += part(rows)
 
     _run(work, X)
@@ -125,9 +125,9 @@ def _summed(part: Callable[[slice], Host], X: Host, k: int) -> Host:
     return total
 
 
-def _parts(task: int, X: Host) -> list[slice]:
-    stop, step = min((task + 1) * _ROWS, X.shape[0]), max(_PART // max(X.shape[1], 1), 1)
-    return [slice(i, min(i + step, stop)) for i in range(task * _ROWS, stop, step)]
+def _parts(task: int, count: int) -> list[slice]:
+    stop = min((task + 1) * _ROWS, count)
+    return [slice(i, min(i + _PART, stop)) for i in range(task * _ROWS, stop, _PART)]
 
 
 def _run(work: Callable[[int], None], X: Host) -> None:
