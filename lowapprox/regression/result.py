@@ -38,7 +38,8 @@ class LstsqResult(Result):
         the backward error and the estimated condition number. NaN where the rank is not full.
     entry_bound : numpy.ndarray, shape of `x`, or None
         With probability ``1 - delta`` all ``|x_i - x*_i|`` are smaller, where x* is the exact
-        solution. For "linf", and for "sketch" where no few rows of `A` decide single entries.
+        solution. For "linf", and for "sketch" where no few rows of `A` decide single entries. NaN
+        where the rank is not full.
     cond_estimate : float
         Condition number of `A` with columns scaled to unit norm.
     rank : int
