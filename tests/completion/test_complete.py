@@ -312,7 +312,7 @@ def test_a_fit_that_others_equal_is_not_called_converged() -> None:
     for method in ("als-cg", "als-chol", "increment"):
         with pytest.warns((AccuracyWarning, ConvergenceWarning)):
             result = complete(
-                triples(known), 4, shape=(60, 50), rng=0, reg=0.0, method=method, max_iter=100
+                triples(known), 4, shape=(60, 50), rng=0, reg=0.0, method=method, max_iter=50
             )
         if result.converged:
             assert known.error(result.U * result.s, result.V) <= 1e-4

@@ -27,13 +27,17 @@ def test_recovery_at_a_third_more_entries_than_unknowns(condition: float, seed: 
     assert known.error(factors.U, factors.V) < 1e-6
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_no_false_fit_below_the_limit(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_false_fit_below_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hard, "_ROUNDS", 1)
-    known = low_rank(24, 20, 2, 1.15, seed=seed, least=2)
-    factors, watch = solved(recover, known, 2)
-    wrong = known.error(factors.U, factors.V) > 1e-5
-    assert not (wrong and watch.reason == "residual")
+    monkeypatch.setattr(hard, "_STEPS", 100)
+    ends = set()
+    for seed in range(3):
+        known = low_rank(24, 20, 2, 1.15, seed=seed, least=2)
+        factors, watch = solved(recover, known, 2)
+        wrong = known.error(factors.U, factors.V) > 1e-5
+        assert not (wrong and watch.reason == "residual")
+        ends.add((wrong, watch.reason))
+    assert len(ends) > 1  # some are found, and some are not
 
 
 def test_restarts_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from lowapprox.completion.problem import Factors
 from lowapprox.completion.scaled_gd import _best_step, scaled_gd
 from lowapprox.completion.tangent import Entries
-from tests.completion.problems import Known, low_rank, solved
+from tests.completion.problems import Array, Known, low_rank, solved
 from tests.strategies import seeds
 
 Loss = list[float]
@@ -42,13 +42,14 @@ def test_the_step_is_the_best(seed: int) -> None:
     along += z  # a direction of descent
     h = _best_step(z, along, beyond, entries, np.zeros(2))
 
-    def loss(h: float) -> float:
-        return float(np.sum((z - h * along + h * h * beyond) ** 2))
+    def loss(h: Array) -> Array:
+        out: Array = np.sum((z - h * along + h * h * beyond) ** 2, axis=1)
+        return out
 
     if z @ along > 0:
         assert h > 0
-        grid = np.linspace(0, 4, 2001)
-        assert loss(h) <= min(map(loss, grid)) + 1e-9
+        grid = np.linspace(0, 4, 2001)[:, None]
+        assert loss(np.array([[h]]))[0] <= loss(grid).min() + 1e-9
 
 
 def test_the_rate_does_not_feel_the_condition_number() -> None:
