@@ -24,6 +24,7 @@ __all__ = ["Ratings", "read_ratings"]
 
 _SEPARATORS = ("\t", "::", ";", ",", "|", " ")
 _PACKERS = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
+_RATING = "rating"  # as a title
 _PRECISIONS = ("float32", "float64")
 
 
@@ -39,6 +40,7 @@ class Ratings(Result):
         The ratings.
     users, items : numpy.ndarray, shape (m,), (n,)
         The names in the file by number, sorted: integers where all are integers, strings else.
+        Names that were known before come first.
     """
 
     rows: Host
@@ -66,6 +68,7 @@ def read_ratings(
     sep: str | None = None,
     header: bool | None = None,
     dtype: str = "float32",
+    like: Ratings | None = None,
 ) -> Ratings:
     r"""Read a text file with a user, an item and a rating on each line.
 
@@ -81,6 +84,9 @@ def read_ratings(
         is a number.
     dtype : {"float32", "float64"}
         Precision of the ratings.
+    like : Ratings, optional
+        Users and items of these keep their numbers, and others follow: for files of ratings to
+        learn from and to judge by.
 
     Returns
     -------
@@ -89,7 +95,8 @@ def read_ratings(
     Raises
     ------
     InputError
-        If a line has less than three fields, or its rating is no number.
+        If a line has less than three fields, or its rating is no number, or a header says that
+        the ratings are in another column than the third.
 
     Notes
     -----
@@ -108,23 +115,33 @@ def read_ratings(
     >>> fit = complete(ratings.triples, 1, shape=ratings.shape, center=True, reg=0.1, rng=0)
     >>> fit.shape
     (2, 2)
+    >>> later = read_ratings(io.StringIO("ann 5 2"), like=ratings)
+    >>> later.users.tolist(), later.items.tolist(), later.cols.tolist()
+    (['ann', 'bob'], [3, 7, 5], [2])
     """
     if dtype not in _PRECISIONS:
         raise InputError(f"`dtype` must be one of {', '.join(_PRECISIONS)}, got {dtype!r}")
     if sep is not None and len(set(str(sep))) != 1:
         raise InputError(f"`sep` must be one character, perhaps repeated, or None, got {sep!r}")
+    if like is not None and not isinstance(like, Ratings):
+        raise InputTypeError(f"`like` must be Ratings or None, got {type(like).__name__}")
     if isinstance(path, TextIOBase):
         lines = list(path)
-        return _read(lines, _layout(lines, sep, header), dtype)
+        return _numbered_like(_read(lines, _layout(lines, sep, header), dtype), like)
     try:
         file = Path(path)
     except TypeError:
         raise InputTypeError(
             f"`path` must be a path or an open text file, got {type(path).__name__}"
         ) from None
-    with _opened(file) as opened:
-        layout = _layout(opened, sep, header)
-    return _read(str(file), layout, dtype)
+    try:
+        with _opened(file) as opened:
+            layout = _layout(opened, sep, header)
+        return _numbered_like(_read(str(file), layout, dtype), like)
+    except UnicodeDecodeError as exc:
+        raise InputError(
+            f"`path` must be encoded in UTF-8, got {exc}; other files can be passed opened"
+        ) from exc
 
 
 class _Layout(NamedTuple):
@@ -148,10 +165,14 @@ def _read(source: str | list[str], layout: _Layout, dtype: str) -> Ratings:
         if layout.integers:
             try:
                 return _numbered(source, (0, step, 2 * step), dtype, form)
+            except UnicodeDecodeError:
+                raise
             except ValueError:  # a name further down is none
                 pass
         names = np.loadtxt(source, np.str_, usecols=(0, step), ndmin=2, **form)
         values = np.loadtxt(source, dtype, usecols=2 * step, ndmin=1, **form)
+    except UnicodeDecodeError:
+        raise
     except ValueError as exc:
         raise InputError(
             f"`path` must hold a user, an item and a number on each line: {exc}"
@@ -189,6 +210,26 @@ def _numbers(names: Host) -> tuple[Host, Host]:
     return kinds, numbers.astype(np.int32)
 
 
+def _numbered_like(ratings: Ratings, like: Ratings | None) -> Ratings:
+    """Give users and items the numbers that they have elsewhere, and others the next ones."""
+    if like is None:
+        return ratings
+    rows, users = _continued(ratings.rows, ratings.users, like.users)
+    cols, items = _continued(ratings.cols, ratings.items, like.items)
+    return Ratings(rows, cols, ratings.values, users, items)
+
+
+def _continued(numbers: Host, names: Host, known: Host) -> tuple[Host, Host]:
+    """Return numbers of names in the order of those known, and all names."""
+    if names.dtype.kind != known.dtype.kind:
+        names, known = names.astype(np.str_), known.astype(np.str_)
+    new = np.setdiff1d(names, known)
+    every = np.concatenate([known, new])
+    order = np.argsort(every, kind="stable")
+    places = order[np.searchsorted(every, names, sorter=order)]
+    return places.astype(np.int32)[numbers], every
+
+
 def _layout(lines: Iterable[str], sep: str | None, header: bool | None) -> _Layout:
     """Look at the first two lines that are not empty."""
     filled = ((i, line) for i, line in enumerate(lines) if line.strip())
@@ -205,6 +246,13 @@ def _layout(lines: Iterable[str], sep: str | None, header: bool | None) -> _Layo
         fields = _fields(first[0][1], sep)
         header = len(fields) < 3 or not _is(float, fields[2])
     data = first[-1] if header else first[0]
+    if header:
+        titles = [x.strip().lower() for x in _fields(first[0][1], sep)]
+        if _RATING not in titles[2:3] and _RATING in titles:
+            raise InputError(
+                "`path` must have users, items and ratings in the first three columns, got "
+                f"{first[0][1].strip()!r}"
+            )
     if header and len(first) < 2:
         raise InputError("`path` must hold ratings, got a header alone")
     names = _fields(data[1].removeprefix("\ufeff"), sep)[:2]

@@ -124,3 +124,43 @@ def test_bad_arguments(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_ratings(tmp_path / "nothing")
     assert read_ratings(io.StringIO("0/0/1\n1/0/2"), sep="/").values.tolist() == [1, 2]
+
+
+@given(
+    st.lists(st.tuples(integers, integers), min_size=1, max_size=20),
+    st.lists(st.tuples(integers, integers), min_size=1, max_size=20),
+)
+def test_numbers_are_those_of_other_ratings(first: list[Any], more: list[Any]) -> None:
+    def text(pairs: list[Any]) -> io.StringIO:
+        return io.StringIO("".join(f"{u}\t{i}\t1\n" for u, i in pairs))
+
+    known = read_ratings(text(first))
+    found = read_ratings(text(more), like=known)
+    assert found.users[: known.users.size].tolist() == known.users.tolist()
+    assert found.items[: known.items.size].tolist() == known.items.tolist()
+    assert found.users[found.rows].tolist() == [u for u, _ in more]
+    assert found.items[found.cols].tolist() == [i for _, i in more]
+    assert sorted(found.users.tolist()) == sorted({u for u, _ in first + more})
+
+
+def test_words_follow_numbers() -> None:
+    known = read_ratings(io.StringIO("7 1 3\n5 1 3\n"))
+    found = read_ratings(io.StringIO("ann 1 3\n7 1 2\n"), like=known)
+    assert found.users.tolist() == ["5", "7", "ann"]
+    assert found.rows.tolist() == [2, 1]
+    with pytest.raises(InputTypeError, match="`like` must be Ratings"):
+        read_ratings(io.StringIO("1 2 3"), like=[1])  # type: ignore[arg-type]
+
+
+def test_ratings_in_another_column_are_refused() -> None:
+    with pytest.raises(InputError, match="in the first three columns, got ',user,item,rating'"):
+        read_ratings(io.StringIO(",user,item,rating\n0,1,2,4.5\n"))
+
+
+def test_other_encodings_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "old.csv"
+    path.write_text("user;book;rating\n1;7;3\n2;caf\xe9;4\n" + "3;x;5\n" * 5000, "latin-1")
+    with pytest.raises(InputError, match="`path` must be encoded in UTF-8"):
+        read_ratings(path)
+    with path.open(encoding="latin-1") as file:
+        assert read_ratings(file).items.tolist() == ["7", "caf\xe9", "x"]
