@@ -95,16 +95,29 @@ def test_no_singular_value_is_cut_off(rcond: float, seed: int, scale: float, tim
             assert backward_error(scale * A, b, result.x) <= 60 * U
 
 
-@pytest.mark.parametrize("n", [300, pytest.param(60_000, marks=pytest.mark.large)])
-@given(seed=seeds)
-def test_columns_of_all_sizes_at_once(n: int, seed: int) -> None:
-    A, b, _ = problem(n, 6, 1e2, seed=seed % 7 if n > 1000 else seed)
+def spread_columns(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A problem whose columns are as large and as small as they may be, and its solution."""
+    A, b, _ = problem(n, 6, 1e2, seed=seed)
     scale = 10.0 ** np.random.default_rng(seed).uniform(-150, 150, 6)
-    x = np.linalg.lstsq(A, b)[0]
-    calls = every_call(A * scale, b) if n < 1000 else {"auto": lstsq(A * scale, b, rng=0)}
-    for result in calls.values():
+    return A * scale, b, scale, np.linalg.lstsq(A, b)[0]
+
+
+@given(seeds)
+def test_columns_of_all_sizes_at_once(seed: int) -> None:
+    A, b, scale, x = spread_columns(300, seed)
+    for result in every_call(A, b).values():
         assert result.rank == 6
-        assert np.allclose(result.x * scale, x, rtol=1e-10, atol=1e-10 * np.linalg.norm(x))
+        assert np.linalg.norm(result.x * scale - x) <= 1e-10 * np.linalg.norm(x)
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("seed", range(4))
+def test_columns_of_all_sizes_of_many_rows(seed: int) -> None:
+    A, b, scale, x = spread_columns(400_000, seed)
+    for method in ("auto", "direct", "spir"):
+        result = lstsq(A, b, method=method, rng=0)
+        assert result.rank == 6
+        assert np.linalg.norm(result.x * scale - x) <= 1e-10 * np.linalg.norm(x)
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int64, np.uint64, np.float16])
