@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from lowapprox import complete
+from lowapprox import ConvergenceWarning, complete
 from lowapprox.completion.observations import compressed
 from lowapprox.completion.problem import Problem
 from lowapprox.completion.rank import chosen_rank
+from lowapprox.completion.result import CompletionResult
 from tests.completion.problems import Known, low_rank
+
+Array = np.ndarray[Any, Any]
 
 
 def problem(known: Known, **options: object) -> Problem:
@@ -105,3 +110,45 @@ def test_no_rows() -> None:
     none = np.zeros(0, np.int64)
     observed = compressed(none, none, np.zeros(0), None, (0, 5))
     assert chosen_rank(problem(Known(observed, np.ones((0, 1)), np.ones((5, 1))))) == (0, {})
+
+
+def ratings(seed: int) -> tuple[tuple[Array, Array, Array], Array]:
+    """Return noisy ratings of a skewed sample, with biases and twelve weak tastes; the truth."""
+    gen = np.random.default_rng(seed)
+    m, n, k = 400, 300, 12
+    chance = np.outer(gen.random(m), gen.random(n))
+    i, j = np.nonzero(gen.random((m, n)) < chance * (0.2 * m * n / chance.sum()))
+    left, right = gen.standard_normal((m, k)), 0.7 * gen.standard_normal((n, k))
+    row, column = 0.4 * gen.standard_normal(m), 0.4 * gen.standard_normal(n)
+    truth = left @ right.T / np.sqrt(k) + row[:, None] + column + 3.0
+    return (i, j, truth[i, j] + gen.standard_normal(i.size)), truth
+
+
+BIASED: dict[str, Any] = {"center": True, "row_bias": True, "col_bias": True, "rng": 0}
+
+
+def distance(result: CompletionResult, truth: Array) -> float:
+    return float(np.sqrt(np.mean((result.to_dense() - truth) ** 2)))
+
+
+def test_weak_components_are_found_together() -> None:
+    triples, truth = ratings(1)
+    found = complete(triples, shape=truth.shape, **BIASED)
+    assert found.converged
+    assert 8 <= found.rank <= 32
+    alone = complete(triples, 1, shape=truth.shape, **BIASED)
+    assert distance(found, truth) < 0.95 * distance(alone, truth)
+
+
+def test_the_learned_ridge_comes_to_rest_and_the_last_factors_are_returned() -> None:
+    triples, truth = ratings(1)
+    rested = complete(triples, 30, shape=truth.shape, max_iter=120, **BIASED)
+    assert rested.reason == "change"
+    with pytest.warns(ConvergenceWarning):
+        first = complete(triples, 30, shape=truth.shape, max_iter=1, **BIASED)
+    with pytest.warns(ConvergenceWarning):
+        cut = complete(triples, 30, shape=truth.shape, max_iter=8, **BIASED)
+    # A ridge that is learned lets the residual rise.
+    assert cut.history[-1].residual > first.history[-1].residual
+    assert distance(cut, truth) < 0.95 * distance(first, truth)
+    assert distance(cut, truth) < 1.05 * distance(rested, truth)
