@@ -118,27 +118,44 @@ def ratings_row(budget: Budget) -> list[Row]:
     ]  # fmt: skip
 
 
-PLAIN = 5.0  # penalty of single sweeps
-
-
 def sweep_time(k: int) -> tuple[float, Any]:
-    """Return the median time of one of our sweeps, without biases, and a fit with six."""
+    """Return the median time of one of our sweeps over k columns with biases, and a fit by six."""
     train, _ = ratings()
-    options = {"row_bias": False, "col_bias": False, "method": "als-cg", "reg": PLAIN}
     times = []
-    ours(train, k, max_iter=1, **options)  # compiled
+    ours(train, k - 1, max_iter=1)  # compiled
     for _ in range(3):
-        found = ours(train, k, max_iter=6, **options)
+        found = ours(train, k - 1, max_iter=6)
         times.append(np.diff([record.seconds for record in found.history])[1:])
     return float(np.median(times)), found
 
 
 def cmfrec_sweep(k: int) -> tuple[float, Any]:
-    """Return the time of one sweep of cmfrec: the difference of two fits, and that with six."""
+    """Return the time of one sweep of cmfrec: the difference of two fits, and that by six."""
     train, _ = ratings()
-    plain = {"user_bias": False, "item_bias": False, "finalize_chol": False, "lambda_": PLAIN}
-    runs = {n: once(lambda n=n: cmfrec(train, k, niter=n, **plain)) for n in (2, 6)}
+    options = {"lambda_": PENALTIES[0], "scale_lam": True, "finalize_chol": False}
+    runs = {n: once(lambda n=n: cmfrec(train, k - 1, niter=n, **options)) for n in (2, 6)}
     return (runs[6][0] - runs[2][0]) / 4, runs[6][1]
+
+
+def kernel_rate(k: int, steps: int) -> float:
+    """Return the operations in a second of the conjugate gradients of both factors alone."""
+    from lowapprox.completion.compiled import CompiledGradients
+    from lowapprox.completion.halfstep import Gauge, Half
+    from lowapprox.completion.observations import compressed
+
+    (rows, columns, values), _ = ratings()
+    observed = compressed(rows, columns, values, None, RATINGS)
+    rng = np.random.default_rng(0)
+    solver, one = CompiledGradients(steps), np.eye(k)
+    gauge = Gauge(one, one, np.full(k, 1.0), np.zeros(k))
+    elapsed = 0.0
+    for side in (observed, observed.T):
+        totals = [half.counts.astype(float) for half in (side.rows, side.columns)]
+        F, X = solver.panels(side.shape[1], side.shape[0], k, values.dtype)
+        F[:], X[:] = rng.standard_normal(F.shape), 0
+        elapsed += best_time(partial(solver, Half(side.rows, *totals), X, F, None, gauge, 1.0), 3)
+    # The last step takes no sum.
+    return 2 * values.size * k * (4 * steps + 2) / elapsed
 
 
 def implicit_sweep(k: int) -> float:
@@ -160,7 +177,7 @@ def implicit_sweep(k: int) -> float:
 
 def sweep_rows(_: Budget, *, k: int) -> list[Row]:
     """Compare single sweeps, and what six of them reach."""
-    _, test = ratings()
+    test = ratings()[1]
     with our_threads():
         mine, found = sweep_time(k)
     theirs, fitted = cmfrec_sweep(k)
@@ -189,17 +206,14 @@ def growth_row(_: Budget) -> list[Row]:
 
 
 def rate_row(_: Budget) -> list[Row]:
-    """Compare the rate of a whole sweep at k = 64 with that of a product of matrices."""
-    train, _ = ratings()
-    k, steps = 64, 1
+    """Compare the rate of the conjugate gradients with that of a product of matrices."""
     A = np.random.default_rng(0).standard_normal((4096, 4096), dtype=np.float32)
     with our_threads():
         product = 2 * 4096**3 / best_time(lambda: A @ A, 5)
-        # The last step takes no sum.
-        sweep = 2 * train[0].size * k * (4 * steps + 2) / sweep_time(k)[0]
-    row = {"work": f"sweep at k = {k}, GF/s", "peer": "product of 4096 x 4096, float32"}
-    row |= {"ours": f"{sweep / 1e9:.0f}", "peer's": f"{product / 1e9:.0f}"}
-    return [row | {"ratio": f"{sweep / product:.2f}", "asked for": ">= 0.25"}]
+        rate = kernel_rate(64, 2)
+    row = {"work": "kernel at k = 64, 2 steps, GF/s", "peer": "product of 4096 x 4096, float32"}
+    row |= {"ours": f"{rate / 1e9:.0f}", "peer's": f"{product / 1e9:.0f}"}
+    return [row | {"ratio": f"{rate / product:.2f}", "asked for": ">= 0.25"}]
 
 
 # Recovery
@@ -323,9 +337,9 @@ TABLES = (
     ),
     Table(
         "One sweep",
-        "The same ratings without biases, with a penalty of 5: the time of one sweep over both "
-        "factors. That of the peers is the difference of fits with 6 and 2 sweeps, over 4. The "
-        "errors are those after 6 sweeps, at ratings that nobody saw.",
+        "The same fits, with a rank of k - 1 and biases: the time of one sweep over both factors. "
+        "That of the peers is the difference of fits with 6 and 2 sweeps, over 4. The errors are "
+        "those after 6 sweeps, at ratings that nobody saw.",
         (
             *(case(f"sweep-{k}", sweep_rows, k=k) for k in (16, 32, 64, 128, 256)),
             case("sweep-growth", growth_row),

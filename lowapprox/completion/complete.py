@@ -170,10 +170,10 @@ def complete(
 
     Notes
     -----
-    A sweep of "als-cg" with s steps costs ``8 (1 + s) N k`` operations for N observed entries and
-    rank k, and ``O((m + n) k^2)`` for the change of coordinates. Besides the entries, in both
-    orders, it holds three to four pairs of factors. Kernels give equal bits for any number of
-    threads.
+    A sweep of "als-cg" with s steps costs ``(8 s + 4) N k`` operations for N observed entries and
+    rank k, and ``O((m + n) k^2)`` for the change of coordinates. There are two steps, and one for
+    the learned ridge of data that are not exact. Besides the entries, in both orders, it holds
+    three pairs of factors. Kernels give equal bits for any number of threads.
 
     The learned ridge lets components that the data do not support die out: `rank` may be larger
     than needed. "auto" takes data for exact where the residual that is left is small or has

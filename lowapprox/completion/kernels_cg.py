@@ -6,6 +6,12 @@ direction and the sum stay in registers where they fit. The rows are read where 
 they are in the cache, where the steps that follow find them. The last step needs no more than its
 length, and that no sum.
 
+Rows of F at random places are what it waits for: with 10 million entries of 100,000 x 20,000 in
+single precision, one step and one core, a sweep took 0.15 s at 32 columns and 0.28 s at 64 (with
+512-bit vectors), but 0.11 s and 0.12 s with all rows of F in the first cache. Single rows of 128 to
+512 bytes out of 25 MB can be read at 20 to 30 GB/s. To fetch four times as far ahead, into the
+second cache, or also for the rows of X that follow, gained nothing below 256 columns.
+
 F and X are flat, with ``len(panels) * len(parts) * len(lanes)`` numbers for each row. Rows of X do
 not depend on one another, so no bit depends on how they are shared out among threads.
 """
