@@ -110,7 +110,7 @@ class BitsCounter:
         from lowapprox.hamming.kernels_bits import subtract_tiles
 
         out = out.view(f"u{out.itemsize}")
-        subtract_tiles(*self._arguments(codes, out.itemsize), taken, total, out)
+        subtract_tiles(*self._arguments(codes, out.itemsize), out.size, taken, total, out, ())
 
     def within(self, codes: Array, shifts: int, k: int, room: int) -> list[tuple[Array, Array]]:
         """Return the shifts with at most k mismatches, in order, and the distances there.
@@ -118,17 +118,16 @@ class BitsCounter:
         They come in arrays of about `room` at most: few fresh pages of memory are written. `k` is
         smaller than the largest number of the narrowest dtype for the pattern.
         """
-        from lowapprox.hamming.kernels_within import tiles_within
+        from lowapprox.hamming.kernels_bits import subtract_tiles
 
-        dtype, room, start = narrowest(self.pattern.span), max(room, _TILE), 0
-        unsigned, size = np.dtype(f"u{dtype.itemsize}"), self.pattern.size
+        dtype, room, total = narrowest(self.pattern.span), max(room, _TILE), (self.pattern.size,)
+        unsigned = np.dtype(f"u{dtype.itemsize}")
         arguments, distances = self._arguments(codes, dtype.itemsize), np.empty(_TILE, unsigned)
-        found = []
-        while start < shifts:
+        taken, bound, found = np.zeros(2, dtype=np.int64), unsigned.type(k + 1), []
+        while taken[0] * _TILE < shifts:
             places, values = np.empty(room, dtype=np.int64), np.empty(room, dtype=dtype)
-            count, start = tiles_within(
-                *arguments, size, k + 1, start, shifts, distances, places, values.view(unsigned)
-            )
+            tile = places, values.view(unsigned), bound
+            count = subtract_tiles(*arguments, shifts, taken, total, distances, tile)
             found.append((places[:count], values[:count]))
         return found
 
@@ -147,17 +146,16 @@ class BitsCounter:
         )
         if codes.dtype == np.uint8:
             bitmaps = bitmaps.view(np.uint64).reshape(bitmap)
-            bitmaps[0] = 0
         else:
             bitmaps = np.empty((bitmap[0], codes.size // 64 + 2 * self._words | 8), dtype=np.uint64)
             mark(codes, 0, bitmaps.shape[1], tests, bitmaps)
             codes = none = np.empty(0, dtype=np.uint8)
             tests = tests[0], none, none, tests[3]
         rows = rows.view(np.uint64).reshape(self._rows, self._words)
-        rows[0] = 0
         waiting, masks = np.empty(levels + 1, dtype=np.int64), planes.view(f"u{lanes // 8}")
+        vectors = (0,) * lanes, (0,) * (COLUMN // lanes)
         plan = tests, self._chunks, self._copies, self._loads, _STEPS, self._form
-        return codes, plan, (bitmaps, rows, carries, waiting, planes, masks), (0,) * lanes
+        return codes, plan, (bitmaps, rows, carries, waiting, planes, masks), vectors
 
 
 def _tests(

@@ -146,7 +146,7 @@ def _within(distances: Array, k: int, *, compiled: bool) -> list[Found]:
     if not compiled or k >= np.iinfo(distances.dtype).max:
         places = np.flatnonzero(distances <= k)
         return [(places, distances[places])]
-    from lowapprox.hamming.kernels_sieve import places_below
+    from lowapprox.hamming.kernels_bits import places_below
 
     lanes, done, found = (0,) * (64 // distances.itemsize), 0, []
     while done < distances.size:

@@ -26,6 +26,7 @@ from lowapprox._core.simd import (
     take,
     vadd,
     vand,
+    vcount,
     veq,
     vfill,
     vfunnel,
@@ -42,12 +43,12 @@ from lowapprox._core.simd_tiles import vfetch
 __all__ = [
     "COLUMN",
     "add_eight",
-    "count_tile",
     "full_add",
     "half_add",
     "mark",
-    "subtract_column",
+    "places_below",
     "subtract_tiles",
+    "write_bits",
 ]
 
 # Shifts that are counted at a time. Twice as many were no faster with registers of 64 bytes, and
@@ -281,7 +282,7 @@ def _count_few(
 
 
 @kernel(inline=True)
-def subtract_column(
+def _subtract(
     masks: Any, place: int, levels: int, total: Any, lanes: Any, out: Any, start: int
 ) -> None:
     """Subtract the counter of a column from ``out[start:]``: its bits say in which lanes.
@@ -316,86 +317,142 @@ def subtract_column(
         place += 4 * plane
 
 
-@kernel()
-def count_tile(
-    codes: Any, plan: Any, scratch: Any, start: int, columns: int, following: int, out: Any
-) -> None:
-    """Count the agreements at some columns of shifts, from `start` on, in the planes.
-
-    Meanwhile the codes, and what there is of `out`, begin to be loaded from `following` on.
-
-    For each chunk of the pattern, `chunks` has its first place, its length, and where its `copies`
-    (bitmap, bits of the shift) and its `loads` into the rows begin. Without codes, the bitmaps are
-    there already.
-    """
-    tests, chunks, copies, loads, steps, form = plan
-    bitmaps, rows, carries, waiting, planes, _ = scratch
-    w = len(_BYTES)
-    counter = 4 * (waiting.size - 1) * w
-    flat_bitmaps, flat_rows = bitmaps.reshape(-1), rows.reshape(-1)
-    flat = (flat_rows if len(form[1]) == 0 else flat_bitmaps).view(np.uint8)
-    planes[: columns * counter] = 0
-    for c in range(chunks.shape[0] - 1):
-        words = (columns * COLUMN + chunks[c, 1]) // 64 + 1
-        first_word = (start + chunks[c, 0]) // 64
-        if codes.size:
-            mark(codes, 64 * first_word, words + 1, tests, bitmaps)
-            first_word = 0
-        for k in range(chunks[c, 2], chunks[c + 1, 2]):
-            at = (copies[k, 0] + 1) * bitmaps.shape[1] + first_word
-            to = (k - chunks[c, 2] + 1) * rows.shape[1]
-            _shift(flat_bitmaps, at, words, copies[k, 1], flat_rows, to)
-        first, last = chunks[c, 3], chunks[c + 1, 3]
-        for column in range(columns):
-            if c == 0:
-                _fetch(codes, following + column * COLUMN)
-                if following < out.size:
-                    _fetch(out, following + column * COLUMN)
-            base, place = column * w, column * counter
-            if waiting.size == 3:
-                _count_few(flat, loads, first, last, base, form, planes, place)
-            else:
-                _count_many(
-                    flat, loads, first, last, base, form, waiting, carries, steps, planes, place
-                )
-
-
 @kernel(inline=True)
-def _fetch(array: Any, start: int) -> None:
-    """Begin to load the items of a column."""
-    size = array.itemsize
-    for i in range(size):
-        vfetch(array.view(np.uint8), start * size + i * COLUMN, _CODES, _WORDS)
+def write_bits(bits: Any, base: int, found: Any, count: int) -> int:
+    """Write the places of the bits set, counted from `base`."""
+    while bits:
+        found[count] = base + np.int64(vcount((bits & (~bits + np.uint64(1))) - np.uint64(1)))
+        bits &= bits - np.uint64(1)
+        count += 1
+    return count
+
+
+@kernel()
+def places_below(
+    distances: Any, start: int, bound: Any, lanes: Any, found: Any, values: Any
+) -> tuple[int, int]:
+    """Write where distances are below a bound, and the distances there.
+
+    It begins at `start`, a multiple of the lanes, and stops where there is no more room. Distances
+    and bound are signed and not negative, so the highest bit of their difference tells.
+
+    Returns
+    -------
+    count, stop : int
+        How many were written, and how far it came.
+    """
+    w, sign = len(lanes), 8 * distances.itemsize - 1
+    whole = distances.size - distances.size % w
+    bounds, ones = vfill(bound, lanes), vfill(distances.dtype.type(1), lanes)
+    count = 0
+    for i in range(start, whole, w):
+        if count + w > found.size:
+            return count, i
+        below = veq(vshr(vsub(vload(distances, i, lanes), bounds), sign), ones)
+        first = count
+        count = write_bits(below, i, found, count)
+        for c in range(first, count):
+            values[c] = distances[found[c]]
+    if count + w > found.size:
+        return count, whole
+    for i in range(whole, distances.size):
+        if distances[i] < bound:
+            found[count] = i
+            values[count] = distances[i]
+            count += 1
+    return count, distances.size
 
 
 @kernel()
 def subtract_tiles(
-    codes: Any, plan: Any, scratch: Any, lanes: Any, taken: Any, total: Any, out: Any
-) -> None:
+    codes: Any,
+    plan: Any,
+    scratch: Any,
+    vectors: Any,
+    shifts: int,
+    taken: Any,
+    total: Any,
+    out: Any,
+    found: Any,
+) -> int:
     """Subtract the agreements from `out`, tile by tile, until all have been taken and finished.
-
-    The first number of `taken` counts the tiles taken, the second those finished: to wait for those
-    of other threads here spares the caller to be woken. They are waited for some time only.
 
     Or write ``total[0]`` less the agreements, if there is such a number.
 
     A tile is as many shifts as fit the planes: a counter of ``4 * (waiting.size - 1)`` vectors for
-    each column. See `count_tile` for the plan; `masks` is another view of the planes.
+    each column. For each chunk of the pattern, `chunks` has its first place, its length, and where
+    its `copies` (bitmap, bits of the shift) and its `loads` into the rows begin. Without codes, the
+    bitmaps are there already. `masks` is another view of the planes. ``vectors[0]`` has an item for
+    each lane of `out`, ``vectors[1]`` for each vector of a column.
+
+    The first number of `taken` counts the tiles taken, the second those finished: to wait for those
+    of other threads here spares the caller to be woken. They are waited for some time only.
+
+    If there are places, values and a bound in `found`, `out` is one tile only, and the shifts whose
+    distances are below the bound are written, with the distances, as long as there is room for a
+    tile; `taken` is left as the next call needs it.
+
+    Returns
+    -------
+    int
+        How many places were written.
     """
-    _, _, _, waiting, planes, masks = scratch
-    levels = waiting.size - 1
-    columns = planes.size // (4 * levels * len(_BYTES))
-    tile, counter = columns * COLUMN, masks.size // columns
+    tests, chunks, copies, loads, steps, form = plan
+    bitmaps, rows, carries, waiting, planes, masks = scratch
+    lanes, fetched = vectors
+    w, levels, count = len(_BYTES), waiting.size - 1, 0
+    counter = 4 * levels * w
+    tile = planes.size // counter * COLUMN
+    if codes.size:
+        bitmaps[0] = 0
+    rows[0] = 0
+    flat_bitmaps, flat_rows = bitmaps.reshape(-1), rows.reshape(-1)
+    flat = (flat_rows if len(form[1]) == 0 else flat_bitmaps).view(np.uint8)
     start = take(taken, 0) * tile
-    while start < out.size:
+    while start < shifts:
         following = take(taken, 0) * tile
-        here = -(-min(tile, out.size - start) // COLUMN)
-        count_tile(codes, plan, scratch, start, here, following, out)
-        for column in range(here):
-            at = start + column * COLUMN
-            subtract_column(masks, column * counter, levels, total, lanes, out, at)
+        columns = -(-min(tile, shifts - start) // COLUMN)
+        planes[: columns * counter] = 0
+        for c in range(chunks.shape[0] - 1):
+            words = (columns * COLUMN + chunks[c, 1]) // 64 + 1
+            first_word = (start + chunks[c, 0]) // 64
+            if codes.size:
+                mark(codes, 64 * first_word, words + 1, tests, bitmaps)
+                first_word = 0
+            for k in range(chunks[c, 2], chunks[c + 1, 2]):
+                at = (copies[k, 0] + 1) * bitmaps.shape[1] + first_word
+                to = (k - chunks[c, 2] + 1) * rows.shape[1]
+                _shift(flat_bitmaps, at, words, copies[k, 1], flat_rows, to)
+            first, last = chunks[c, 3], chunks[c + 1, 3]
+            for column in range(columns):
+                if c == 0:
+                    vfetch(codes, following + column * COLUMN, _CODES, _WORDS)
+                    if len(found) == 0:
+                        vfetch(out, following + column * COLUMN, lanes, fetched)
+                base, place = column * w, column * counter
+                if waiting.size == 3:
+                    _count_few(flat, loads, first, last, base, form, planes, place)
+                else:
+                    _count_many(
+                        flat, loads, first, last, base, form, waiting, carries, steps, planes, place
+                    )
+        to = 0 if len(found) else start
+        for column in range(columns):
+            place = column * (masks.size // (tile // COLUMN))
+            _subtract(masks, place, levels, total, lanes, out, to + column * COLUMN)
+        if len(found):
+            places, values, bound = found
+            here = out[: shifts - start]
+            more, _ = places_below(here, 0, bound, lanes, places[count:], values[count:])
+            places[count : count + more] += start
+            count += more
+            if count + tile > places.size:
+                taken[0] = following // tile
+                break
         take(taken, 1)
         start = following
-    for _ in range(_PATIENCE):
-        if peek(taken, 1) * tile >= out.size:
-            break
+    if len(found) == 0:
+        for _ in range(_PATIENCE):
+            if peek(taken, 1) * tile >= shifts:
+                break
+    return count

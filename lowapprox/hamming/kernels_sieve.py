@@ -15,26 +15,22 @@ import numpy as np
 from lowapprox._core.jit import kernel
 from lowapprox._core.simd import (
     vand,
-    vcount,
     veq,
     vfill,
     vfunnel,
     vload,
     vor,
-    vshr,
     vstore,
-    vsub,
     vxor,
 )
-from lowapprox.hamming.kernels_bits import COLUMN, add_eight, full_add, mark
+from lowapprox.hamming.kernels_bits import COLUMN, add_eight, full_add, mark, write_bits
 
-__all__ = ["COLUMN", "GROUP", "places_below", "sieve"]
+__all__ = ["COLUMN", "GROUP", "sieve"]
 
 GROUP = 16  # positions between two looks
 
 _WORDS = (0,) * 8
 _CODES = (0,) * 64
-_1 = np.uint64(1)
 
 
 @kernel(inline=True)
@@ -144,55 +140,9 @@ def sieve(
             if veq(left, zero) != np.uint64(255):
                 vstore(planes, 8 * high, left)
                 for w in range(8):
-                    count = _write_bits(planes[8 * high + w], column + 64 * w, found, count)
+                    count = write_bits(planes[8 * high + w], column + 64 * w, found, count)
                 while count and found[count - 1] >= stop:
                     count -= 1
                 if count > share * (column + COLUMN) + spare:
                     return count, min(column + COLUMN, stop)
     return count, shifts
-
-
-@kernel(inline=True)
-def _write_bits(bits: Any, base: int, found: Any, count: int) -> int:
-    """Write the places of the bits set, counted from `base`."""
-    while bits:
-        found[count] = base + np.int64(vcount((bits & (~bits + _1)) - _1))
-        bits &= bits - _1
-        count += 1
-    return count
-
-
-@kernel()
-def places_below(
-    distances: Any, start: int, bound: Any, lanes: Any, found: Any, values: Any
-) -> tuple[int, int]:
-    """Write where distances are below a bound, and the distances there.
-
-    It begins at `start`, a multiple of the lanes, and stops where there is no more room. Distances
-    and bound are signed and not negative, so the highest bit of their difference tells.
-
-    Returns
-    -------
-    count, stop : int
-        How many were written, and how far it came.
-    """
-    w, sign = len(lanes), 8 * distances.itemsize - 1
-    whole = distances.size - distances.size % w
-    bounds, ones = vfill(bound, lanes), vfill(distances.dtype.type(1), lanes)
-    count = 0
-    for i in range(start, whole, w):
-        if count + w > found.size:
-            return count, i
-        below = veq(vshr(vsub(vload(distances, i, lanes), bounds), sign), ones)
-        first = count
-        count = _write_bits(below, i, found, count)
-        for c in range(first, count):
-            values[c] = distances[found[c]]
-    if count + w > found.size:
-        return count, whole
-    for i in range(whole, distances.size):
-        if distances[i] < bound:
-            found[count] = i
-            values[count] = distances[i]
-            count += 1
-    return count, distances.size
