@@ -30,6 +30,7 @@ _U = float(np.finfo(float).eps)
 _HOPELESS = 0.1  # of 1 / rcond, from which singular values are looked at one by one
 _SWEEPS = 4
 _MOST_STEPS = 100
+_LONG_WITHOUT = 10  # steps without a look at the backward error
 _LEAST_NORM = 1e-151  # of a column: the squares of smaller ones lose digits
 _CORRECTIONS = 6
 _CHOLESKY_BREAKS = 3e7  # condition number, from which its corrections hardly gain digits
@@ -182,6 +183,7 @@ def _conjugate_gradients(
     P, Z = residual.copy(), np.zeros_like(residual)
     rs = rs0 = squares_of(residual)
     enough = _inner_goal(start, found)
+    checks = _Checks(found.error, np.sqrt(rs))
     k = 0
     for k in range(1, _MOST_STEPS + 1):
         Q = triangle.solve_adjoint(system.normal(triangle.solve(P)))
@@ -201,10 +203,11 @@ def _conjugate_gradients(
                 break
         elif ((rs <= 1e-26 * rs0) | (step <= _U * np.sqrt(squares_of(Z)))).all():
             break
-        elif k % 2 == 0:
+        elif checks.due(k, np.sqrt(rs), target):
             trial = Check.of(system, found.X + triangle.solve(Z), start.measure)
-            if (np.minimum(trial.error, found.error) <= target).all():
+            if checks.enough(np.minimum(trial.error, found.error), target):
                 return trial, k
+            checks.made(k, np.sqrt(rs), trial.error)
     return Check.of(system, found.X + triangle.solve(Z), start.measure), k
 
 
@@ -218,6 +221,7 @@ def _heavy_ball(
     before, Z = np.zeros_like(C), size * C
     enough = _inner_goal(start, found)
     last = np.full(C.shape[1], np.inf)
+    checks = _Checks(found.error, np.sqrt(squares_of(Z)))
     k, grown = 1, 0
     for k in range(1, _MOST_STEPS + 1):
         B = triangle.solve_adjoint(system.normal(triangle.solve(Z)))
@@ -232,11 +236,37 @@ def _heavy_ball(
                 break
         elif (step <= _U * np.sqrt(squares_of(Z))).all():
             break
-        elif k % 2 == 0:
+        elif checks.due(k, step, target):
             trial = Check.of(system, found.X + triangle.solve(Z), start.measure)
-            if (np.minimum(trial.error, found.error) <= target).all():
+            if checks.enough(np.minimum(trial.error, found.error), target):
                 return trial, k
+            checks.made(k, step, trial.error)
     return Check.of(system, found.X + triangle.solve(Z), start.measure), k
+
+
+class _Checks:
+    """When to look at the backward error, which takes a pass: it is taken to fall as the sizes do.
+
+    Far from the solution it falls less, so that one look tells when to look again.
+    """
+
+    def __init__(self, error: Host, size: Host) -> None:
+        self.made(0, size, error)
+
+    def made(self, step: int, size: Host, error: Host) -> None:
+        """Note the errors of some step, and sizes that the iteration reduces."""
+        self._step, self._size, self._error = step, size, error
+
+    def due(self, step: int, size: Host, target: float) -> bool:
+        """Tell whether the target may have been reached."""
+        count = step - self._step
+        likely = (self._error * size <= 2.0 * target * self._size).all()
+        return count >= _LONG_WITHOUT or (count >= 2 and bool(likely))
+
+    def enough(self, error: Host, target: float) -> bool:
+        """Tell whether errors have reached the target, or stay where they are close to it."""
+        stays = (error >= self._error / 2.0) & (error <= 4.0 * target)
+        return bool(((error <= target) | stays).all())
 
 
 def iterative(system: System, start: Start, target: float) -> Outcome:
