@@ -149,10 +149,17 @@ def _within(distances: Array, k: int, *, compiled: bool) -> list[Found]:
     from lowapprox.hamming.kernels_bits import places_below
 
     lanes, done, found = (0,) * (64 // distances.itemsize), 0, []
+    unsigned = np.dtype(f"u{distances.itemsize}")
     while done < distances.size:
         places, values = np.empty(_FOUND, dtype=np.int64), np.empty(_FOUND, dtype=distances.dtype)
-        bound = distances.dtype.type(k + 1)
-        count, done = places_below(distances, done, bound, lanes, places, values)
+        count, done = places_below(
+            distances.view(unsigned),
+            done,
+            unsigned.type(k + 1),
+            lanes,
+            places,
+            values.view(unsigned),
+        )
         found.append((places[:count], values[:count]))
     return found
 

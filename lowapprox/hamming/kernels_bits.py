@@ -334,7 +334,7 @@ def places_below(
     """Write where distances are below a bound, and the distances there.
 
     It begins at `start`, a multiple of the lanes, and stops where there is no more room. Distances
-    and bound are signed and not negative, so the highest bit of their difference tells.
+    and bound are unsigned and lack the highest bit, so that of their difference tells.
 
     Returns
     -------
