@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lowapprox._core.checks import checked_choice
-from lowapprox._core.errors import ConvergenceWarning, InputError, NumericalError
+from lowapprox._core.errors import (
+    AccuracyWarning,
+    ConvergenceWarning,
+    InputError,
+    NumericalError,
+)
 from lowapprox._core.progress import Reporter
 from lowapprox._core.results import run_info
 from lowapprox._core.rng import as_generator
@@ -30,7 +35,7 @@ from lowapprox.completion.rank import chosen_rank
 from lowapprox.completion.reading import read
 from lowapprox.completion.result import CompletionResult
 from lowapprox.completion.scaling import normalized
-from lowapprox.completion.start import mean_biases, with_biases
+from lowapprox.completion.start import mean_biases, spectral_start, with_biases
 from lowapprox.completion.tall import factored, times
 
 if TYPE_CHECKING:
@@ -52,6 +57,8 @@ METHODS: Mapping[str, str] = {
 }
 
 _PATIENCE = 3  # steps without an improvement at the entries held out
+_LEARNING = ("auto", "als-cg", "als-chol")
+_DEAD = 1e-9  # largest numbers of both factors, of values of size one
 _NOISE = 1e-2  # error of the best rank, of values of size one: the data are not exact
 
 
@@ -166,7 +173,8 @@ def complete(
         If the work ended before the tolerance was met, or the error at entries held out
         contradicts the residual.
     AccuracyWarning
-        If the observed entries do not determine all of the matrix.
+        If the observed entries do not determine all of the matrix, or the learned ridge leaves
+        nothing of them.
 
     Notes
     -----
@@ -268,6 +276,13 @@ def complete(
             ConvergenceWarning,
             stacklevel=2,
         )
+    if problem.observed.count and _died_out(problem, factors):
+        warnings.warn(
+            "`complete`: all values of `A` may be noise, and the fit is zero but for means and "
+            "biases; `reg` as a number keeps what there is",
+            AccuracyWarning,
+            stacklevel=2,
+        )
     with blas_threads(1):
         info = run_info(begin, method, options=options, **more)
         return _result(whole, factors, watch, offset, scale, verdict, found, info)
@@ -276,12 +291,24 @@ def complete(
 def _fitted(problem: Problem, method: str, start: Factors | None, watch: Watch) -> Factors:
     if problem.observed.count:
         factors = method_named(method)(problem, start, watch)
+        ended = watch.reason in {"change", "stagnated"}
+        if start is None and ended and method in _LEARNING and _died_out(problem, factors):
+            # At first all of the values count as noise; for few of them that may be too much.
+            watch.go_on(forget=True)
+            factors = method_named(method)(problem, spectral_start(problem, steps=4), watch)
         if problem.held_out is None or watch.best is None or watch.reason == "residual":
             return factors
         return watch.best
     watch.reason = "residual"  # without rows or columns there is nothing to do
     (m, n), dtype = problem.observed.shape, problem.observed.dtype
     return Factors(np.zeros((m, problem.width), dtype), np.zeros((n, problem.width), dtype))
+
+
+def _died_out(problem: Problem, factors: Factors) -> bool:
+    """Tell whether the learned ridge has left no component of values that are about one."""
+    learned = problem.ridge is None and problem.loss != "logit" and not problem.nonneg
+    sizes = [float(np.abs(part[:, problem.inner]).max()) for part in (factors.U, factors.V)]
+    return learned and sizes[0] * sizes[1] < _DEAD and problem.observed.norm > 0.0
 
 
 def _with_all(whole: Problem, method: str, factors: Factors, watch: Watch) -> Factors:

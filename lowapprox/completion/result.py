@@ -258,8 +258,10 @@ class CompletionResult(Result):
         Notes
         -----
         A row is the exact solution of the ridge regression that it would be in the fit, in
-        float64: rows of the fit come out as they are there, if it has converged; with the learned
-        ridge only to about a thousandth, as it is not that of a common objective. Entries in
+        float64: rows of the fit come out as they are there, if it has converged. With the learned
+        ridge columns do, which were solved for last, and rows to about a thousandth: covariances of
+        single rows are approximated, so that the ridges of rows and of columns are not those of
+        one objective, and the two halves of a sweep differ by as much. Entries in
         columns of different components share no coordinates: a row belongs to the component
         where it has most of its entries, and only those count. Costs ``O(N k^2 + p k^3)`` for N
         entries.

@@ -215,8 +215,8 @@ def test_memory(biases: bool) -> None:
     als_cg(problem, None, Watch(problem, Reporter(None, False)))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    # Three pairs of factors, the best ones and the work of some blocks.
-    assert peak <= 4.5 * (m + n) * k * 4
+    # Three pairs of factors, and the work of some blocks; biases stand beside them for a moment.
+    assert peak <= (3.9 if biases else 3.5) * (m + n) * k * 4
 
 
 def objective(problem: Problem, factors: Factors) -> float:

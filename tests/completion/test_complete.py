@@ -75,15 +75,26 @@ def test_every_form_of_input_gives_the_same_matrix(known: Known) -> None:
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("known", [EXACT, NOISY], ids=["exact", "noisy"])
-def test_order_of_rows_and_columns_and_transposition(known: Known) -> None:
+@pytest.mark.parametrize(
+    ("known", "options", "tol"),
+    [
+        (EXACT, {}, 1e-7),
+        (NOISY, {}, 4e-3),  # the learned ridges of the two halves of a sweep are not quite alike
+        (NOISY, {"reg": 1.0}, 1e-7),
+        (NOISY, {"reg": 1.0, "row_bias": True, "col_bias": True}, 1e-7),
+    ],
+    ids=["exact", "learned", "ridge", "biases"],
+)
+def test_order_of_rows_and_columns_and_transposition(
+    known: Known, options: dict[str, Any], tol: float
+) -> None:
     A, rng = dense(known), np.random.default_rng(1)
     p, q = rng.permutation(60), rng.permutation(50)
-    expected = whole(complete(A, 3, rng=0, tol=1e-10))
-    moved = whole(complete(A[p][:, q], 3, rng=0, tol=1e-10))
-    np.testing.assert_allclose(moved, expected[p][:, q], atol=1e-6)
-    turned = whole(complete(A.T, 3, rng=0, tol=1e-10))
-    np.testing.assert_allclose(turned, expected.T, atol=1e-6 if known is EXACT else 3e-2)
+    expected = whole(complete(A, 3, rng=0, tol=1e-10, **options))
+    moved = whole(complete(A[p][:, q], 3, rng=0, tol=1e-10, **options))
+    np.testing.assert_allclose(moved, expected[p][:, q], atol=1e-8)
+    turned = whole(complete(A.T, 3, rng=0, tol=1e-10, **options))
+    np.testing.assert_allclose(turned, expected.T, atol=tol)
 
 
 @pytest.mark.parametrize("exponent", [-300, -40, 3, 300])
@@ -214,6 +225,47 @@ def test_starts() -> None:
     np.testing.assert_allclose(whole(pair), whole(result), atol=1e-7)
     random = fit(init="random")
     assert EXACT.error(random.U * random.s, random.V) <= 1e-7
+
+
+def test_an_entry_that_is_as_predicted_changes_nothing() -> None:
+    i, j, v = triples(EXACT)
+    first = fit()
+    unseen = np.flatnonzero(np.isnan(dense(EXACT)))[::7]
+    a, b = np.divmod(unseen, 50)
+    more = np.append(i, a), np.append(j, b), np.append(v, first.predict(a, b))
+    second = first.update(more, shape=(60, 50), rng=0)
+    assert second.iterations == 1
+    assert second.converged
+    np.testing.assert_allclose(whole(second), whole(first), atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.bool_, ">i2"])
+def test_small_integers_do_not_overflow(dtype: Any) -> None:
+    gen = np.random.default_rng(0)
+    top = 1 if dtype is np.bool_ else 127
+    A = (top * np.outer(gen.random(30) < 0.7, gen.random(20) < 0.7)).astype(dtype)
+    mask = gen.random(A.shape) < 0.7
+    found = complete(A, 1, mask=mask, rng=0)
+    assert found.U.dtype == np.float64
+    np.testing.assert_allclose(whole(found), A.astype(float), atol=1e-6 * top)
+
+
+@pytest.mark.parametrize("method", ["auto", "als-cg", "als-chol"])
+def test_few_values_do_not_pass_for_noise_unseen(method: str) -> None:
+    found = whole(complete([[1.5, 2.0], [2.0, 3.0]], 1, method=method, rng=0))
+    np.testing.assert_allclose(found, [[1.5, 2.0], [2.0, 3.0]], atol=0.1)
+    toy = np.array([[5.0, 3, 0, 1], [4, 0, 0, 1], [1, 1, 0, 5], [1, 0, 0, 4], [0, 1, 5, 4]])
+    with pytest.warns(AccuracyWarning, match="may be noise"):
+        found = whole(complete(toy, 1, method=method, rng=0))
+    np.testing.assert_allclose(found, 0.0, atol=1e-6)
+    kept = whole(complete(toy, 1, method=method, reg=0.1, rng=0))
+    assert np.linalg.norm(toy - kept) < 0.8 * np.linalg.norm(toy)
+
+
+def test_one_row_says_nothing_of_what_is_missing() -> None:
+    for method in ("auto", "als-chol", "increment", "gauss-newton", "irls", "scaled-gd"):
+        found = complete([[1.0, np.nan, 3.0]], 1, method=method, rng=0).to_dense()
+        np.testing.assert_allclose(found, [[1.0, np.nan, 3.0]], atol=1e-5)
 
 
 def test_validation() -> None:

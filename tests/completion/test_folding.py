@@ -88,18 +88,18 @@ def test_nonnegative_rows() -> None:
     assert gap(beside.to_dense(), fit.to_dense()) <= 1e-5
 
 
-@pytest.mark.parametrize("method", ["als-cg", "als-chol"])
-def test_with_the_learned_ridge(method: str) -> None:
+@pytest.mark.parametrize(("method", "tol"), [("als-cg", 1e-4), ("als-chol", 1e-12)])
+def test_with_the_learned_ridge(method: str, tol: float) -> None:
     exact = low_rank(80, 60, 3, 5.0)
     A = sparse(exact.observed)
     fit = complete(A, 3, method=method, rng=0)
     assert gap(fit.fold_in_rows(A).to_dense(), exact.U @ exact.V.T) <= 1e-7
-    # The learned ridge is not one of a common objective of rows and columns: the last bits of
-    # noise are fitted otherwise.
+    # Columns were solved for last, with the ridge that fold-in takes. The ridge of the rows is not
+    # one of the same objective: V moves on along the factors of the same product.
     A = sparse(low_rank(80, 60, 3, 5.0, noise=0.3).observed)
     fit = complete(A, 3, method=method, rng=0, tol=1e-10)
-    assert gap(fit.fold_in_rows(A).to_dense(), fit.to_dense()) <= 3e-3
-    assert gap(fit.fold_in_cols(A).to_dense(), fit.to_dense()) <= 3e-3
+    assert gap(fit.fold_in_cols(A).to_dense(), fit.to_dense()) <= tol
+    assert gap(fit.fold_in_rows(A).to_dense(), fit.to_dense()) <= 1e-3
 
 
 def test_new_rows_of_an_exact_matrix() -> None:
