@@ -52,7 +52,7 @@ _SAMPLE = (64, 1024)  # pieces of the text, and letters in each
 # measurements on a processor with 64-byte vectors. With vectors of 32 bytes "bits" took about 1.8
 # times as long and "fft" 1.45 times, so that the choice between them is less sharp there.
 _ENCODE = 0.45  # letters that are not bytes
-_START = 60e3, 90e3  # bits: once (with two digits),
+_START = 60e3, 300e3  # bits: once (with two digits),
 _WRITE = 0.17  # to write a distance of one byte,
 _MARK = 0.0065  # to mark a letter (half as much again for a digit), for each byte of the codes,
 _COPY = 2.3e-3  # to shift a bitmap,
