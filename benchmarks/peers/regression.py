@@ -99,7 +99,10 @@ def solve(
         result = lstsq(p.A, p.b, method=method, rng=0)
         reading = result.passes * read_time(p.A, THREADS)
     chosen = str(result.info["method"])
-    work = OPERATIONS.get(chosen, 0) * p.A.size * p.A.shape[1] / gemm_rate("float64")
+    operations = OPERATIONS.get(chosen, 0.0)
+    if chosen == "cholesky" and "sketch" in str(result.info["why"]):
+        operations += 0.5  # as many again, in single precision
+    work = operations * p.A.size * p.A.shape[1] / gemm_rate("float64")
     share = (reading + work) / float(np.median(timing.ours))
     row = {"work": f"{times(*shape)}, condition {condition:.0e}", "method": chosen, "peer": peer}
     row |= timing.cells | {"asked for": asked}

@@ -150,7 +150,7 @@ def lstsq(
     Notes
     -----
     "direct" costs ``2 n d^2`` operations, "cholesky" half of that, with a sketch as many but all
-    in matrix products, and "spir" ``O(n d)`` for each of 10 to 40 passes and ``O(d^3)`` for the
+    in matrix products, and "spir" ``O(n d)`` for each of 20 to 40 passes and ``O(d^3)`` for the
     preconditioner. Sums run in double precision whatever
     the precision of A. Columns are scaled implicitly, so that the backward error is small for each
     column, however small the column is. For equal `rng` the passes give equal bits for any number
