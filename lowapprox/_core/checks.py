@@ -13,6 +13,7 @@ from lowapprox._core.typing import Array
 __all__ = [
     "check_home",
     "checked_choice",
+    "checked_float",
     "checked_int",
     "checked_rank",
     "checked_target",
@@ -58,12 +59,17 @@ def checked_target(rank: Any, tol: Any, shape: tuple[int, int]) -> tuple[int | N
     return rank, None if tol is None else checked_tol(tol)
 
 
+def checked_float(value: Any, name: str, form: str = "a number") -> float:
+    """Return `value` as a float, of any size; `form` says what it may be."""
+    try:
+        return float(+value)  # a str has no sign, though it may be read as a number
+    except (TypeError, ValueError):
+        raise InputTypeError(f"`{name}` must be {form}, got {value!r}") from None
+
+
 def checked_tol(tol: Any, name: str = "tol") -> float:
     """Return `tol` as a float in (0, 1)."""
-    try:
-        number = float(+tol)  # a str has no sign, though it may be read as a number
-    except (TypeError, ValueError):
-        raise InputTypeError(f"`{name}` must be a number, got {tol!r}") from None
+    number = checked_float(tol, name)
     if not 0.0 < number < 1.0:
         raise InputError(f"`{name}` must lie strictly between 0 and 1, got {number}")
     return number

@@ -8,8 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from lowapprox._core.checks import checked_choice, checked_int, checked_rank, checked_tol
-from lowapprox._core.errors import InputError, InputTypeError
+from lowapprox._core.checks import (
+    checked_choice,
+    checked_float,
+    checked_int,
+    checked_rank,
+    checked_tol,
+)
+from lowapprox._core.errors import InputError
 from lowapprox.completion.observations import Observations
 from lowapprox.completion.reading import read
 
@@ -106,10 +112,7 @@ def _is_auto(value: Any) -> bool:
 
 
 def _number(value: Any, name: str, low: float, high: float, form: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InputTypeError(f"`{name}` must be {form}, got {value!r}") from None
+    number = checked_float(value, name, form)
     if not low <= number <= high or np.isinf(number):
         allowed = f"in [{low:g}, {high:g}]" if np.isfinite(high) else f"finite and at least {low:g}"
         raise InputError(f"`{name}` must be {allowed}, got {number}")

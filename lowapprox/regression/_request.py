@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lowapprox._core.checks import check_home, checked_choice, checked_tol
+from lowapprox._core.checks import check_home, checked_choice, checked_float, checked_tol
 from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox._core.matrix import MatrixLike, as_matrix
 from lowapprox._core.typing import Array
@@ -213,10 +213,7 @@ def checked_weights(weights: Any, n: int) -> Host | None:
 
 def checked_number(value: Any, name: str, low: float, high: float) -> float:
     """Return a number within [low, high)."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InputTypeError(f"`{name}` must be a number, got {value!r}") from None
+    number = checked_float(value, name)
     if not (low <= number < high):
         raise InputError(f"`{name}` must lie in [{low:g}, {high:g}), got {number}")
     return number

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from lowapprox._core.checks import check_home, checked_rank
-from lowapprox._core.errors import InputError, InputTypeError, NumericalError
+from lowapprox._core.checks import check_home, checked_float, checked_rank
+from lowapprox._core.errors import InputError, NumericalError
 from lowapprox._core.matrix import MatrixLike, to_host
 from lowapprox._core.results import Result, run_info
 from lowapprox._core.rng import as_generator, standard_normal
@@ -347,10 +347,7 @@ def _conj(op: MatrixLike, x: Array) -> Array:
 
 
 def _checked_mu(mu: Any, name: str = "mu") -> float:
-    try:
-        number = float(mu)
-    except (TypeError, ValueError):
-        raise InputTypeError(f"`{name}` must be a number, got {mu!r}") from None
+    number = checked_float(mu, name)
     if not 0.0 <= number < math.inf:
         raise InputError(f"`{name}` must be nonnegative and finite, got {number}")
     return number

@@ -475,6 +475,8 @@ def test_a_row_with_a_third_of_all_entries() -> None:
         ({"method": "magic"}, InputError, "`method`"),
         ({"reg": -1.0}, InputError, "`reg`"),
         ({"reg": "much"}, InputTypeError, "`reg`"),
+        ({"reg": "0.1"}, InputTypeError, "`reg`"),
+        ({"validation": "0.1"}, InputTypeError, "`validation`"),
         ({"reg": np.nan}, InputError, "`reg`"),
         ({"reg_scale": "rows"}, InputError, "`reg_scale`"),
         ({"tol": 0.0}, InputError, "`tol`"),

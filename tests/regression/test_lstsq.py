@@ -375,7 +375,7 @@ def test_types_are_checked() -> None:
     with pytest.raises(InputTypeError, match="`b` must have a"):
         lstsq(A, np.ones(30, object))
     with pytest.raises(InputTypeError, match="`ridge` must be a number"):
-        lstsq(A, np.ones(30), ridge="much")
+        lstsq(A, np.ones(30), ridge="0.1")
     with pytest.raises(InputTypeError, match="`weights` must be real"):
         lstsq(A, np.ones(30), weights=np.full(30, 1j))
     with pytest.raises(InputTypeError, match="needs real"):
