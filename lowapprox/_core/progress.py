@@ -42,15 +42,16 @@ class Reporter:
             raise InputTypeError(f"`callback` must be a function or None, got {callback!r}")
         self._callback = callback
         self._progress = progress
+        self._stopped = False
 
     def __call__(self, step: int, passes: int, value: float, target: float) -> bool:
-        """Report one step; return True when the callback asks to stop."""
+        """Report one step; return True when the callback asks to stop, or has asked."""
         if self._progress:
             sys.stderr.write(f"\rstep {step}, {passes} passes: {value:.2e} (target {target:.2e})")
             sys.stderr.flush()
-        if self._callback is None:
-            return False
-        return bool(self._callback(Progress(step, passes, value, target)))
+        if self._callback is not None and self._callback(Progress(step, passes, value, target)):
+            self._stopped = True
+        return self._stopped
 
     def close(self) -> None:
         """End the line of the progress display."""

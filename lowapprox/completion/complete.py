@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowapprox._core.checks import checked_choice
+from lowapprox._core.checks import checked_choice, checked_rank
 from lowapprox._core.errors import (
     AccuracyWarning,
     ConvergenceWarning,
@@ -103,7 +103,8 @@ def complete(
         host memory and never modified.
     rank : int or "auto", optional
         In [1, min(m, n)]. None and "auto" choose it by the error at entries held out;
-        ``result.info["rank_errors"]`` holds the errors of the ranks that were tried.
+        ``result.info["rank_errors"]`` holds the errors of the ranks that were tried. If `init`
+        holds factors, it is their number of columns.
     mask : array of bool, shape (m, n), optional
         Which entries of a dense `A` are observed.
     shape : tuple of int, optional
@@ -131,11 +132,14 @@ def complete(
         "huber" gives outliers less weight. "logit" is for observed zeros and ones: the matrix is
         that of the log-odds, and `reg` stands beside twice minus the log-likelihood.
     weights : array, optional
-        Nonnegative, one for each observed entry, in the form of `A`. Zero is not observed.
+        Nonnegative, one for each observed entry: of shape (m, n) for a dense `A`, a sparse array
+        of the same pattern for a sparse one, as long as the values for triples. Zero is not
+        observed.
     duplicates : {"error", "mean", "last"}
         What to do with entries that are given more than once.
     init : "spectral", "random", (U, V) or CompletionResult
-        Where to begin.
+        Where to begin: "spectral" is the truncated SVD of what is observed. A pair has shapes
+        (m, k) and (n, k), and its product is ``U @ V.T``.
     max_iter : int, optional
         Number of recorded steps at most.
     tol : float, optional
@@ -150,15 +154,18 @@ def complete(
         exact fits to few entries; data that turn out to be noisy are then fitted to all of them.
         0 holds out none.
     callback : callable, optional
-        Called with a `Progress` record after each step; returning True stops the work.
+        Called after each step with a record of ``step``, ``value``, the residual over the norm of
+        the values, and ``target``, where that counts as exact; returning True stops the work.
+        While the rank is chosen, with the same of the entries held out for that.
     progress : bool, default False
-        Draw a bar.
+        Show progress on standard error.
     rng : None, int, SeedSequence, BitGenerator or Generator
         Passed to `numpy.random.default_rng`.
 
     Returns
     -------
     CompletionResult
+        The factors, with predictions, new rows and columns, updates and files.
 
     Raises
     ------
@@ -178,13 +185,14 @@ def complete(
 
     Notes
     -----
-    A sweep of "als-cg" with s steps costs ``(8 s + 4) N k`` operations for N observed entries and
-    rank k, and ``O((m + n) k^2)`` for the change of coordinates. There are two steps, and one for
-    the learned ridge of data that are not exact. Besides the entries, in both orders, it holds
-    three pairs of factors. Kernels give equal bits for any number of threads.
+    A sweep of "als-cg" [1]_ with s steps costs ``(8 s + 4) N k`` operations for N observed entries
+    and rank k, and ``O((m + n) k^2)`` for the change of coordinates. There are two steps, and one
+    for the learned ridge of data that are not exact. "als-chol" [3]_ costs ``O(N k^2)``. Besides
+    the entries, in both orders, there are three pairs of factors in memory. Kernels give equal bits
+    for any number of threads.
 
-    The learned ridge lets components that the data do not support die out: `rank` may be larger
-    than needed. "auto" takes data for exact where the residual that is left is small or has
+    The learned ridge [2]_ lets components that the data do not support die out: `rank` may be
+    larger than needed. "auto" takes data for exact where the residual that is left is small or has
     structure, or where there are fewer than 2.2 entries for each degree of freedom, and then
     spends more time on the search for an exact fit.
 
@@ -216,6 +224,9 @@ def complete(
     method = checked_choice(method, "method", tuple(METHODS))
     observed = read(A, mask=mask, shape=shape, weights=weights, duplicates=duplicates)
     request = checked_request(observed, rank, reg, reg_scale, max_iter, tol, validation)
+    given = _given(init)
+    if given is not None and request.rank is None:
+        request = replace(request, rank=checked_rank(given[0].shape[1], observed.shape))
     check_model(
         observed,
         method,
@@ -241,12 +252,13 @@ def complete(
         nonneg=bool(nonneg),
         residual_tol=request.residual_tol,
     )
+    reporter = Reporter(callback, progress)
     more: dict[str, Any] = {}
     if 0 in observed.shape:
         whole = replace(whole, rank=0)
     elif request.rank is None:
         with blas_threads(1):
-            k, errors = chosen_rank(whole)
+            k, errors = chosen_rank(whole, reporter)
         whole = replace(whole, rank=k)
         more["rank_errors"] = {r: scale * error for r, error in errors.items()}
         if method == "auto" and errors and errors[k] > _NOISE:
@@ -254,11 +266,10 @@ def complete(
     found = diagnose(observed, whole.rank)
     announce(found, request.ridge)
     problem = with_held_out(whole, request, method, offset, scale)
-    reporter = Reporter(callback, progress)
     # What is held out for a check alone stops nothing.
     watch = Watch(problem, reporter, None if validation is None else _PATIENCE)
     with blas_threads(1):  # blocks go to the threads; pools of BLAS would be in their way
-        start = _start(init, problem, scale)
+        start = _start(init, given, problem, scale)
         factors = _fitted(problem, method, start, watch)
     verdict = judged(problem, factors, watch, sure=method == "auto")
     # What was held out to choose a penalty, or to check what is not exact, comes back.
@@ -323,31 +334,40 @@ def _with_all(whole: Problem, method: str, factors: Factors, watch: Watch) -> Fa
     return method_named(method)(whole, factors, watch)
 
 
-def _start(init: Any, problem: Problem, scale: float) -> Factors | None:
-    """Return the factors to begin from; None is the start of the method."""
+def _given(init: Any) -> tuple[Host, Host] | None:
+    """Return the factors to begin from, if there are any."""
     if isinstance(init, str):
-        if checked_choice(init, "init", ("spectral", "random")) == "spectral":
-            return None
-        return random_start(problem)
+        checked_choice(init, "init", ("spectral", "random"))
+        return None
     if isinstance(init, CompletionResult):
         root = np.sqrt(init.s)
-        U, V = init.U * root, init.V * root
-    else:
-        try:
-            U, V = (np.asarray(part) for part in init)
-        except (TypeError, ValueError):
-            raise InputError(
-                "`init` must be 'spectral', 'random', a pair (U, V) or a CompletionResult, "
-                f"got {type(init).__name__}"
-            ) from None
-    m, n = problem.observed.shape
+        return init.U * root, init.V * root
+    try:
+        U, V = (np.asarray(part) for part in init)
+    except (TypeError, ValueError):
+        raise InputError(
+            "`init` must be 'spectral', 'random', a pair (U, V) or a CompletionResult, "
+            f"got {type(init).__name__}"
+        ) from None
+    if U.ndim != 2 or V.ndim != 2:
+        raise InputError(f"`init` must hold two matrices, got shapes {U.shape} and {V.shape}")
+    if not (np.isfinite(U).all() and np.isfinite(V).all()):
+        raise InputError("`init` must hold finite factors, got NaN or infinity")
+    return U, V
+
+
+def _start(
+    init: Any, given: tuple[Host, Host] | None, problem: Problem, scale: float
+) -> Factors | None:
+    """Return the factors to begin from; None is the start of the method."""
+    if given is None:
+        return random_start(problem) if init == "random" else None
+    (U, V), (m, n) = given, problem.observed.shape
     if U.shape != (m, problem.rank) or V.shape != (n, problem.rank):
         raise InputError(
             f"`init` must hold factors of shape {(m, problem.rank)} and {(n, problem.rank)}, "
             f"got {U.shape} and {V.shape}"
         )
-    if not (np.isfinite(U).all() and np.isfinite(V).all()):
-        raise InputError("`init` must hold finite factors, got NaN or infinity")
     U, V = (part.astype(problem.observed.dtype) * scale**-0.5 for part in (U, V))
     first = mean_biases(problem)
     if isinstance(init, CompletionResult):

@@ -218,7 +218,7 @@ class Watch:
         least, small = problem.tol, problem.tol
         if problem.residual_tol is not None:
             least, small = problem.residual_tol, min(small, _STILL * residual)
-        if self.reporter(len(self.history), len(self.history), residual, problem.tol):
+        if self.reporter(len(self.history), len(self.history), residual, least):
             self.reason = "callback"
         elif residual <= least:
             self.reason = "residual"

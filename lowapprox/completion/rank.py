@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 
+from lowapprox._core.progress import Reporter
 from lowapprox.completion.als import Alternation, gradients
 from lowapprox.completion.holdout import hold_out
 from lowapprox.completion.increment import extended
@@ -30,7 +34,11 @@ _NOISE = 1e-2  # of the values' root mean square: data with larger errors are no
 _EXACT = 1e-5  # of the values' root mean square: nothing is left to explain
 
 
-def chosen_rank(problem: Problem) -> tuple[int, dict[int, float]]:
+class _Stopped(Exception):  # noqa: N818 - no error
+    """The callback has asked to stop."""
+
+
+def chosen_rank(problem: Problem, reporter: Reporter) -> tuple[int, dict[int, float]]:
     """Choose a rank; return it with the errors at entries held out, in the units of the values.
 
     Ranks are doubled while the error falls, each beginning from the factors of the one below and
@@ -39,7 +47,8 @@ def chosen_rank(problem: Problem) -> tuple[int, dict[int, float]]:
 
     In noisy data weak components may help only together. So with the learned ridge, which lets
     die out what the data do not support, a generous rank is tried from scratch; if it is better,
-    it is halved, or doubled, from there.
+    it is halved, or doubled, from there. A callback that stops the search leaves the best of the
+    ranks that were finished.
     """
     observed, judged, most = problem.observed, problem.held_out, _largest(problem)
     if judged is None and observed.count:
@@ -52,10 +61,19 @@ def chosen_rank(problem: Problem) -> tuple[int, dict[int, float]]:
     size = judged.measured(np.zeros(judged.values.size), judged.values)
     worth = 1.0 + max(_WORTH, _CHANCE / np.sqrt(judged.values.size))
     runs: dict[int, tuple[float, Factors]] = {}
+    steps = count(1)
+
+    def report(error: float) -> None:
+        step = next(steps)
+        if reporter(step, step, error / (size or 1.0), _EXACT):
+            raise _Stopped
+
+    def fitted(rank: int, start: Factors | None = None) -> tuple[float, Factors]:
+        return _fitted(trial, judged, rank, start, report)
 
     def tried(rank: int) -> float:
         below = max((r for r in runs if r < rank), default=0)
-        runs[rank] = _fitted(trial, judged, rank, runs[below][1] if below else None)
+        runs[rank] = fitted(rank, runs[below][1] if below else None)
         return runs[rank][0]
 
     def smallest(share: float) -> int:
@@ -64,40 +82,43 @@ def chosen_rank(problem: Problem) -> tuple[int, dict[int, float]]:
         bar = max(least * worth, _EXACT * size, least**share * size ** (1.0 - share))
         return min(r for r, (error, _) in runs.items() if error <= bar)
 
-    rank, error = 1, tried(1)
-    while rank < most and error > _EXACT * size:
-        rank, before = min(2 * rank, most), error
-        error = tried(rank)
-        if error * worth > before:
-            break
-    least = min(error for error, _ in runs.values())
-    if problem.ridge is None and least > _NOISE * size:
-        errors = _from_above(trial, judged, most, least / worth, worth)
-        if errors:
-            bar = worth * min(errors.values())
-            return min(r for r, error in errors.items() if error <= bar), errors
-    while gaps := _gaps({r: e for r, (e, _) in runs.items()}, (smallest(1.0), smallest(_LOOSE))):
-        tried(gaps[0])
-    return smallest(1.0), {r: runs[r][0] for r in sorted(runs)}
+    with suppress(_Stopped):
+        rank, error = 1, tried(1)
+        while rank < most and error > _EXACT * size:
+            rank, before = min(2 * rank, most), error
+            error = tried(rank)
+            if error * worth > before:
+                break
+        least = min(error for error, _ in runs.values())
+        if problem.ridge is None and least > _NOISE * size:
+            errors = _from_above(fitted, most, least / worth, worth)
+            if errors:
+                bar = worth * min(errors.values())
+                return min(r for r, error in errors.items() if error <= bar), errors
+        while gaps := _gaps(
+            {r: e for r, (e, _) in runs.items()}, (smallest(1.0), smallest(_LOOSE))
+        ):
+            tried(gaps[0])
+    return smallest(1.0) if runs else 1, {r: runs[r][0] for r in sorted(runs)}
 
 
 def _from_above(
-    problem: Problem, judged: HeldOut, most: int, goal: float, worth: float
+    fitted: Callable[[int], tuple[float, Factors]], most: int, goal: float, worth: float
 ) -> dict[int, float]:
     """Return the errors of ranks around a generous one; of none, if that misses the goal."""
     rank = min(_GENEROUS, most)
-    errors = {rank: _fitted(problem, judged, rank, None)[0]}
+    errors = {rank: fitted(rank)[0]}
     if errors[rank] > goal:
         return {}
     while 2 * rank <= most:
         rank *= 2
-        errors[rank] = _fitted(problem, judged, rank, None)[0]
+        errors[rank] = fitted(rank)[0]
         if errors[rank] * worth > errors[rank // 2]:
             break
     rank = min(errors)
     while rank > 1 and errors[rank] <= worth * min(errors.values()):
         rank //= 2
-        errors[rank] = _fitted(problem, judged, rank, None)[0]
+        errors[rank] = fitted(rank)[0]
     return dict(sorted(errors.items()))
 
 
@@ -130,7 +151,11 @@ def _largest(problem: Problem) -> int:
 
 
 def _fitted(
-    problem: Problem, judged: HeldOut, rank: int, start: Factors | None
+    problem: Problem,
+    judged: HeldOut,
+    rank: int,
+    start: Factors | None,
+    report: Callable[[float], None],
 ) -> tuple[float, Factors]:
     """Alternate at one rank until the error at the entries held out rests."""
     part = replace(problem, rank=rank)
@@ -145,6 +170,7 @@ def _fitted(
             alternation.observe(majorant(alternation.factors)[0])
         alternation.sweep(solver)
         error = judged.error(alternation.factors)
+        report(error)
         resting = 0 if error < least * (1.0 - _STILL) else resting + 1
         least = min(least, error)
         if resting == _PATIENCE:

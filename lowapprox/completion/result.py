@@ -122,6 +122,7 @@ class CompletionResult(Result):
             col_bias=self.row_bias,
             diagnostics=self.diagnostics.T,
             penalties=self.penalties[::-1],
+            info=_swapped(self.info),
         )
 
     def predict(self, rows: Any, cols: Any) -> Host:
@@ -183,6 +184,22 @@ class CompletionResult(Result):
         Returns
         -------
         numpy.ndarray, shape (number of rows, number of columns)
+            NaN where nothing is known, as for `predict`.
+
+        Raises
+        ------
+        InputError
+            If a number is negative or too large, or a mask has another length.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from lowapprox import complete
+        >>> A = np.outer([1.0, 2.0, 3.0, 4.0], [1.0, 1.0, 2.0])
+        >>> A[3, 2] = np.nan
+        >>> result = complete(A, 1, reg=0, rng=0)
+        >>> bool(np.allclose(result.block([3, 0], slice(1, 3)), [[4.0, 8.0], [1.0, 2.0]]))
+        True
         """
         i, j = _chosen(rows, "rows", self.shape[0]), _chosen(cols, "cols", self.shape[1])
         product = (self.U[i] * self.s) @ self.V[j].T
@@ -194,6 +211,7 @@ class CompletionResult(Result):
         Returns
         -------
         numpy.ndarray, shape (m, n)
+            The fit, also where entries are known. NaN where nothing is known, as for `predict`.
         """
         return self.block()
 
@@ -208,6 +226,14 @@ class CompletionResult(Result):
         ------
         InputError
             If entries are unknown: a product with NaN would be NaN as a whole.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from lowapprox import complete
+        >>> result = complete(np.outer([1.0, 2.0, 3.0], [1.0, 2.0]), 1, reg=0, rng=0)
+        >>> bool(np.allclose(result.as_linear_operator() @ np.ones(2), [3.0, 6.0, 9.0]))
+        True
         """
         from scipy.sparse.linalg import LinearOperator
 
@@ -280,7 +306,7 @@ class CompletionResult(Result):
             A_new, mask=mask, shape=shape, weights=weights, duplicates=duplicates, name="A_new"
         )
         _same_size(new.shape[1], self.shape[1], "columns")
-        return replace(self._folded(new.rows), info=run_info(start, "fold-in"))
+        return replace(self._folded(new.rows), info=self._folded_info(start))
 
     def fold_in_cols(
         self,
@@ -309,13 +335,26 @@ class CompletionResult(Result):
         ------
         InputError
             If the number of rows is another.
+
+        Notes
+        -----
+        As for `fold_in_rows`, of the transpose.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from lowapprox import complete
+        >>> result = complete(np.outer([1.0, 2.0, 3.0], [1.0, 2.0, 4.0]), 1, reg=0, rng=0)
+        >>> new = result.fold_in_cols([[np.nan], [6.0], [np.nan]])
+        >>> bool(np.allclose(new.to_dense(), [[3.0], [6.0], [9.0]]))
+        True
         """
         start = time.perf_counter()
         new = read(
             A_new, mask=mask, shape=shape, weights=weights, duplicates=duplicates, name="A_new"
         )
         _same_size(new.shape[0], self.shape[0], "rows")
-        return replace(self.T._folded(new.columns).T, info=run_info(start, "fold-in"))
+        return replace(self.T._folded(new.columns).T, info=self._folded_info(start))
 
     def update(
         self,
@@ -336,7 +375,9 @@ class CompletionResult(Result):
         mask, shape, weights, duplicates
             As for `complete`.
         **options
-            Options of `complete` that shall be others than in this fit.
+            Options of `complete` that shall be others than in this fit, but for `rank` and `init`.
+            Those that say when to stop and how to draw, `validation`, `callback`, `progress` and
+            `rng`, are not repeated.
 
         Returns
         -------
@@ -346,13 +387,29 @@ class CompletionResult(Result):
         ------
         InputError
             If there are fewer rows or columns than in this fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from lowapprox import complete
+        >>> A = np.outer([1.0, 2.0, 3.0], [1.0, 2.0, 4.0])
+        >>> result = complete(A, 1, reg=0, rng=0)
+        >>> more = np.vstack([A, [5.0, np.nan, 20.0]])
+        >>> bool(np.isclose(result.update(more, rng=0).predict(3, 1), 10.0))
+        True
         """
         from lowapprox.completion.complete import complete
 
         form = {"mask": mask, "shape": shape, "weights": weights, "duplicates": duplicates}
+        for name in ("rank", "init"):
+            if name in options:
+                raise InputError(
+                    f"`{name}` must be left out, an update goes on from this fit of rank "
+                    f"{self.rank}, got {options[name]!r}; `complete` fits anew"
+                )
         start = self._grown(read(A_more, **form, name="A_more"))
-        again = {"rank": self.rank, **self.info.get("options", {}), **options}
-        return complete(A_more, **form, **again, init=start)
+        again = {**self.info.get("options", {}), **options}
+        return complete(A_more, self.rank, **form, **again, init=start)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the result to a file, without pickle.
@@ -360,7 +417,20 @@ class CompletionResult(Result):
         Parameters
         ----------
         path : str or path
-            By custom it ends in ``.npz``.
+            By custom it ends in ``.npz``. What is there is overwritten.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from lowapprox.completion import CompletionResult, complete
+        >>> result = complete(np.outer([1.0, 2.0, 3.0], [1.0, 2.0]), 1, reg=0, rng=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result.save(Path(folder) / "fit.npz")
+        ...     again = CompletionResult.load(Path(folder) / "fit.npz")
+        >>> bool((again.to_dense() == result.to_dense()).all())
+        True
         """
         from lowapprox.completion.storing import save
 
@@ -465,6 +535,10 @@ class CompletionResult(Result):
             diagnostics=self.diagnostics.with_rows(rows.counts, labels),
         )
 
+    def _folded_info(self, start: float) -> dict[str, Any]:
+        options = {"options": self.info["options"]} if "options" in self.info else {}
+        return run_info(start, "fold-in", **options)
+
     def _grown(self, observed: Observations) -> CompletionResult:
         """Return the result with new rows and columns behind the others."""
         (m, n), (M, N) = self.shape, observed.shape
@@ -481,6 +555,15 @@ class CompletionResult(Result):
         row_bias, col_bias = biases
         U, V = np.vstack([self.U, below.U]), np.vstack([self.V, beside.U])
         return replace(self, U=U, V=V, row_bias=row_bias, col_bias=col_bias)
+
+
+def _swapped(info: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is said of a fit for its transpose: biases of rows are those of columns."""
+    options = info.get("options")
+    if options is None:
+        return info
+    biases = {"row_bias": options["col_bias"], "col_bias": options["row_bias"]}
+    return {**info, "options": {**options, **biases}}
 
 
 def _numbers(x: Any, name: str, size: int) -> Host:

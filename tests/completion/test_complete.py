@@ -227,6 +227,16 @@ def test_starts() -> None:
     assert EXACT.error(random.U * random.s, random.V) <= 1e-7
 
 
+def test_factors_to_begin_from_have_the_rank() -> None:
+    result = fit()
+    again = fit(rank=None, init=result)
+    assert again.rank == result.rank
+    assert "rank_errors" not in again.info
+    assert again.iterations == 1
+    with pytest.raises(InputError, match="`rank` must lie in"):
+        fit(rank=None, init=(np.ones((60, 51)), np.ones((50, 51))))
+
+
 def test_an_entry_that_is_as_predicted_changes_nothing() -> None:
     i, j, v = triples(EXACT)
     first = fit()
@@ -490,6 +500,7 @@ def test_a_row_with_a_third_of_all_entries() -> None:
         ({"init": "zeros"}, InputError, "`init`"),
         ({"init": 3}, InputError, "`init`"),
         ({"init": (np.ones((60, 2)), np.ones((50, 3)))}, InputError, "`init`"),
+        ({"init": (np.ones(60), np.ones(50))}, InputError, "`init` must hold two matrices"),
         ({"init": (np.full((60, 3), np.nan), np.ones((50, 3)))}, InputError, "`init`"),
         ({"loss": "absolute"}, InputError, "`loss`"),
         ({"method": "irls", "row_bias": True}, InputError, "`row_bias`"),

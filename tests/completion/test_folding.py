@@ -134,6 +134,25 @@ def test_update_begins_where_the_fit_ended() -> None:
     assert stored.info["options"] == {**cold.info["options"], "method": "als-chol", "tol": 1e-4}
     with pytest.raises(InputError, match="`A_more` must have at least 120 rows and 90 columns"):
         cold.update(A[:100])
+    for name in ("rank", "init"):
+        with pytest.raises(InputError, match=f"`{name}` must be left out"):
+            cold.update(A, **{name: 4})
+
+
+def test_updates_of_new_rows_and_of_a_transpose_keep_the_model() -> None:
+    known = low_rank(120, 90, 3, 5.0, noise=0.05)
+    A = sparse(known.observed)
+    shift = 2.0 * np.arange(120.0) / 120.0
+    A.data += shift[np.repeat(np.arange(120), np.diff(A.indptr))]
+    fit = complete(A, 3, reg=0.5, row_bias=True, tol=1e-8, rng=0)
+    turned = fit.T.update(A.T.tocsr(), rng=0)
+    assert turned.row_bias is None
+    assert gap(turned.T.to_dense(), fit.to_dense()) <= 1e-5
+    new = fit.fold_in_rows(A[:60])
+    assert new.info["options"] == fit.info["options"]
+    columns = fit.fold_in_cols(A[:, :50])
+    assert columns.info["options"] == fit.info["options"]
+    assert gap(columns.update(A[:, :50], rng=0).row_bias, fit.row_bias) < 0.5
 
 
 def test_stored_fits_go_on(tmp_path: Path) -> None:

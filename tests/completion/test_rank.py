@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lowapprox import ConvergenceWarning, complete
+from lowapprox._core.progress import Reporter
 from lowapprox.completion.observations import compressed
 from lowapprox.completion.problem import Problem
 from lowapprox.completion.rank import chosen_rank
@@ -15,6 +16,7 @@ from lowapprox.completion.result import CompletionResult
 from tests.completion.problems import Known, low_rank
 
 Array = np.ndarray[Any, Any]
+SILENT = Reporter(None, False)
 
 
 def problem(known: Known, **options: object) -> Problem:
@@ -39,7 +41,7 @@ def problem(known: Known, **options: object) -> Problem:
 )
 def test_the_rank_is_found(rank: int, oversampling: float, condition: float, noise: float) -> None:
     known = low_rank(300, 240, rank, oversampling, condition=condition, noise=noise, seed=3)
-    found, errors = chosen_rank(problem(known))
+    found, errors = chosen_rank(problem(known), SILENT)
     assert found == rank
     assert list(errors) == sorted(errors)
     assert errors[rank] <= 1.01 * min(errors.values()) or errors[rank] < 1e-6
@@ -47,7 +49,7 @@ def test_the_rank_is_found(rank: int, oversampling: float, condition: float, noi
 
 def test_components_below_the_noise_are_left_out() -> None:
     known = low_rank(200, 160, 8, 6.0, condition=1e3, noise=0.3, seed=0)
-    found, errors = chosen_rank(problem(known))
+    found, errors = chosen_rank(problem(known), SILENT)
     assert found < 8
     assert errors[found] < 0.5  # of values of size one, with noise of 0.3
 
@@ -102,14 +104,17 @@ def test_other_losses_choose_by_themselves(seed: int) -> None:
 def test_few_entries(count: int) -> None:
     i = np.arange(count)
     observed = compressed(i, i, np.ones(count), None, (6, 5))
-    found, _ = chosen_rank(problem(Known(observed, np.ones((6, 1)), np.ones((5, 1)))))
+    found, _ = chosen_rank(problem(Known(observed, np.ones((6, 1)), np.ones((5, 1)))), SILENT)
     assert found == 1
 
 
 def test_no_rows() -> None:
     none = np.zeros(0, np.int64)
     observed = compressed(none, none, np.zeros(0), None, (0, 5))
-    assert chosen_rank(problem(Known(observed, np.ones((0, 1)), np.ones((5, 1))))) == (0, {})
+    assert chosen_rank(problem(Known(observed, np.ones((0, 1)), np.ones((5, 1)))), SILENT) == (
+        0,
+        {},
+    )
 
 
 def ratings(seed: int) -> tuple[tuple[Array, Array, Array], Array]:
@@ -152,3 +157,25 @@ def test_the_learned_ridge_comes_to_rest_and_the_last_factors_are_returned() -> 
     assert cut.history[-1].residual > first.history[-1].residual
     assert distance(cut, truth) < 0.95 * distance(first, truth)
     assert distance(cut, truth) < 1.05 * distance(rested, truth)
+
+
+@pytest.mark.parametrize("last", [1, 20])
+def test_the_search_is_told_and_can_be_stopped(last: int) -> None:
+    rows = (known := low_rank(120, 100, 3, 6.0, noise=0.2, seed=2)).observed.rows
+    i = np.repeat(np.arange(120), rows.counts)
+    triples = i, rows.indices[: i.size], rows.values[: i.size]
+    told: list[Any] = []
+
+    def stop(step: Any) -> bool:
+        told.append(step)
+        return len(told) == last  # a request to stop is remembered
+
+    with pytest.warns(ConvergenceWarning, match="callback"):
+        result = complete(triples, shape=known.observed.shape, callback=stop, rng=0)
+    assert len(told) == last + 1  # one sweep makes a result
+    assert result.reason == "callback"
+    assert result.iterations == 1
+    assert [step.step for step in told[:-1]] == list(range(1, last + 1))
+    assert all(0.0 < step.target < step.value < 1.5 for step in told)
+    errors = result.info["rank_errors"]
+    assert result.rank == (1 if last == 1 else min(errors, key=lambda rank: errors[rank]))
