@@ -85,7 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     complete.add_argument("--biases", action="store_true", help="one for each row and column")
     complete.add_argument("--holdout", type=float, help="share of the entries to judge by")
     complete.add_argument("--seed", type=int, default=None, help="seed of the random numbers")
-    complete.add_argument("--out", type=Path, help="the model (default: FILE.completion.npz)")
+    complete.add_argument(
+        "--out",
+        type=Path,
+        help="the result, as CompletionResult.save (default: FILE.completion.npz)",
+    )
+    complete.add_argument("--dense", type=Path, help="the completed matrix too, as .npy")
     complete.set_defaults(run=_complete)
 
     match = commands.add_parser("match", help="places of a text where a pattern nearly fits")
@@ -180,6 +185,11 @@ def _complete(args: argparse.Namespace) -> int:
     )
     out = args.out or args.file.with_suffix(".completion.npz")
     result.save(out)
+    if args.dense is not None:
+        import numpy as np
+
+        with args.dense.open("wb") as file:  # under the name that was given
+            np.save(file, result.to_dense())
     print(result)
     if args.holdout:
         print(f"error at entries held out: {min(r.held_out for r in result.history):.4g}")

@@ -111,9 +111,11 @@ def test_complete(
         scipy.sparse.save_npz(file, scipy.sparse.coo_array((M[i, j], (i, j)), shape=M.shape))
     else:
         file.write_text("".join(f"{a},{b},{float(M[a, b])!r}\n" for a, b in zip(i, j, strict=True)))
-    assert run("complete", file, "--rank", 2, "--seed", 0) == 0
+    filled = tmp_path / "filled"
+    assert run("complete", file, "--rank", 2, "--seed", 0, "--dense", filled) == 0
     result = CompletionResult.load(tmp_path / "a.completion.npz")
     np.testing.assert_allclose(result.to_dense(), M, atol=1e-3)
+    np.testing.assert_array_equal(np.load(filled), result.to_dense())
     printed = capsys.readouterr().out
     assert "CompletionResult(U=(30, 2)" in printed
     assert str(tmp_path / "a.completion.npz") in printed

@@ -36,7 +36,10 @@ def test_examples_of_the_readme() -> None:
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("page", ["index", "quickstart", "guide/sketching", "guide/hamming"])
+@pytest.mark.filterwarnings("ignore:the entries fall into 2 parts:lowapprox.AccuracyWarning")
+@pytest.mark.parametrize(
+    "page", ["index", "quickstart", "guide/sketching", "guide/hamming", "guide/completion"]
+)
 def test_code_of_the_documentation(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,6 +50,10 @@ def test_code_of_the_documentation(
     monkeypatch.chdir(tmp_path)
     np.save("text.npy", gen.integers(0, 4, 1000))
     Path("letters.txt").write_text("abracadabra")
+    ratings = np.unique(gen.integers(180, 250, (800, 2)), axis=0).tolist()
+    for file in ("u1.base", "u1.test"):
+        lines = [f"{user}\t{item}\t{1 + (user * item) % 5}\t881250949\n" for user, item in ratings]
+        Path(file).write_text("".join(lines))
     assert blocks
     for block in blocks:  # in order, as one reads them
         exec(textwrap.dedent(block), names)

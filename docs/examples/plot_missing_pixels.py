@@ -23,7 +23,7 @@ fig, axes = plt.subplots(1, 3, figsize=(12, 4.3))
 for ax, (title, pixels) in zip(
     axes,
     {
-        "known: 40 %": np.where(known, image, np.nan),
+        "40 % are known (blue: missing)": np.where(known, image, np.nan),
         "completed": filled,
         "all pixels": image,
     }.items(),

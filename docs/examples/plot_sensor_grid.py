@@ -50,14 +50,14 @@ for loss, fit in fits.items():
 
 sensor = 60
 silent = ~known[:, sensor]
-fig, axes = plt.subplots(2, 1, figsize=(9, 6), sharex=True)
-axes[0].imshow(
+fig, axes = plt.subplots(2, 1, figsize=(9, 6), sharex=True, layout="constrained")
+recorded = axes[0].imshow(
     np.where(known, readings, np.nan).T, aspect="auto", extent=(0, 60, sensors, 0), vmin=0, vmax=25
 )
-axes[0].set(ylabel="sensor", title="what was recorded")
+fig.colorbar(recorded, ax=axes[0], label="degrees", pad=0.01)
+axes[0].set(ylabel="sensor", title="what was recorded (white: nothing)")
 axes[1].plot(t, truth[:, sensor], "0.7", lw=3, label="truth")
 axes[1].plot(t, np.where(silent, np.nan, readings[:, sensor]), "k.", ms=2, label="recorded")
 axes[1].plot(t, fits["huber"].to_dense()[:, sensor], "C1", lw=1, label="completed")
 axes[1].set(xlabel="days", ylabel="degrees", title=f"sensor {sensor}", ylim=(-5, 35))
-axes[1].legend(loc="upper right")
-fig.tight_layout()
+axes[1].legend(loc="lower left", ncols=3)

@@ -63,9 +63,9 @@ def _by_svd(image: Array, known: Array, rank: int) -> Array:
 
 def _compare(figure: Any, image: Array, known: Array, filled: Array) -> None:
     shown = {
-        "What is known: 40 %": np.where(known, image, np.nan),
+        "40 % are known (blue: missing)": np.where(known, image, np.nan),
         "Completed": filled,
-        "All pixels": image,
+        "The photograph": image,
     }
     for axes, (title, pixels) in zip(figure.subplots(1, 3), shown.items(), strict=True):
         axes.set_facecolor("#2f6f9f")  # where nothing is known

@@ -154,6 +154,7 @@ class Record:
     ----------
     method : str
     rank : int
+        Of the product, biases not counted.
     residual : float
         Norm of the residual at the observed entries over the norm of the values; NaN if not
         computed.
@@ -207,7 +208,8 @@ class Watch:
             raise NumericalError(f"the factors overflowed in step {len(self.history) + 1}")
         error = np.nan if held is None else held.error(factors)
         seconds = perf_counter() - self._start
-        self.history.append(Record(method, factors.rank, residual, change, error, seconds))
+        rank = factors.rank - problem.row_bias - problem.col_bias
+        self.history.append(Record(method, rank, residual, change, error, seconds))
         judged = residual if held is None else error
         if not judged >= self._least * (1 - _IMPROVEMENT):
             self._least, self._since = judged, 0
