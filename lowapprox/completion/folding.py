@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lowapprox._core.errors import InputError
 from lowapprox.completion.sorting import Compressed, Host, row_numbers, selected
 
-__all__ = ["Penalty", "beyond", "fold", "row_components", "solve_rows"]
+if TYPE_CHECKING:
+    from lowapprox.completion.observations import Observations
+    from lowapprox.completion.result import CompletionResult
+
+__all__ = ["Penalty", "fold", "folded", "grown", "row_components", "solve_rows"]
 
 _BOUNDS, _STILL = 500, 1e-11  # steps for other losses, and relative change that ends them
 _ROWS = 512  # whose Gram matrices are factored together
@@ -158,7 +164,7 @@ def solve_rows(
     return out
 
 
-def beyond(rows: Compressed, size: int, columns: int) -> Compressed:
+def _beyond(rows: Compressed, size: int, columns: int) -> Compressed:
     """Return the rows from number `size` on, with their entries in the first columns."""
     cut = slice(rows.indptr[size], None)
     weights = None if rows.weights is None else rows.weights[cut]
@@ -177,6 +183,57 @@ def row_components(rows: Compressed, col_component: Host) -> Host:
     order = np.lexsort((-pairs, counts))  # the last one that is written stays
     labels[pairs[order] // base] = pairs[order] % base
     return labels
+
+
+def folded(fit: CompletionResult, rows: Compressed) -> CompletionResult:
+    """Return the completion of new rows, with the other factor as it is."""
+    labels = row_components(rows, fit.diagnostics.col_component)
+    keep = fit.diagnostics.col_component[rows.indices] == labels[row_numbers(rows)]
+    if not keep.all():
+        rows = selected(rows, keep)
+    s = fit.s.astype(np.float64)
+    live = s > np.finfo(fit.s.dtype).eps * max(fit.shape) * s.max(initial=0.0)
+    biased = fit.row_bias is not None
+    design = fit.V[:, live].astype(np.float64)
+    means = np.full(rows.values.size, float(fit.offset))
+    if fit.col_bias is not None:
+        means += fit.col_bias[rows.indices]
+    if biased:
+        design = np.hstack([design, np.ones((design.shape[0], 1))])
+    kept = np.append(live, biased) if biased else live
+    penalty = fit.penalties[0]
+    penalty = Penalty.none(int(kept.sum())) if penalty is None else penalty.within(kept)
+    how: dict[str, Any] = {"threshold": fit.threshold, "nonneg": fit.nonneg}
+    z = fold(rows, design, means, penalty, loss=fit.loss, **how)
+    U = np.zeros((z.shape[0], fit.rank))
+    U[:, live] = z[:, : int(live.sum())] / s[live]
+    return replace(
+        fit,
+        U=U.astype(fit.U.dtype),
+        row_bias=z[:, -1].astype(fit.U.dtype) if biased else None,
+        history=(),
+        converged=True,
+        reason="fold-in",
+        diagnostics=fit.diagnostics.with_rows(rows.counts, labels),
+    )
+
+
+def grown(fit: CompletionResult, observed: Observations) -> CompletionResult:
+    """Return the result with new rows and columns behind the others."""
+    (m, n), (M, N) = fit.shape, observed.shape
+    if m > M or n > N:
+        raise InputError(
+            f"`A_more` must have at least {m} rows and {n} columns, got shape {(M, N)}"
+        )
+    below = folded(fit, _beyond(observed.rows, m, n))
+    beside = folded(fit.T, _beyond(observed.columns, n, m))
+    biases = (
+        None if old is None else np.concatenate([old, new])
+        for old, new in ((fit.row_bias, below.row_bias), (fit.col_bias, beside.row_bias))
+    )
+    row_bias, col_bias = biases
+    U, V = np.vstack([fit.U, below.U]), np.vstack([fit.V, beside.U])
+    return replace(fit, U=U, V=V, row_bias=row_bias, col_bias=col_bias)
 
 
 def _least_squares(A: Host, b: Host, *, nonneg: bool) -> Host:

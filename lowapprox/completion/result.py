@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from lowapprox._core.errors import InputError, InputTypeError
+from lowapprox._core.errors import InputError
 from lowapprox._core.results import Result, run_info
 from lowapprox.completion.diagnosis import Diagnostics
-from lowapprox.completion.folding import Penalty, beyond, fold, row_components
-from lowapprox.completion.observations import Host, Observations
+from lowapprox.completion.folding import Penalty, folded, grown
+from lowapprox.completion.observations import Host
+from lowapprox.completion.places import chosen, numbers
 from lowapprox.completion.problem import Record
 from lowapprox.completion.reading import read
-from lowapprox.completion.sorting import Compressed, row_numbers, selected
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -157,7 +157,7 @@ class CompletionResult(Result):
         >>> bool(np.isclose(result.predict(3, 2), 8.0))
         True
         """
-        i, j = _numbers(rows, "rows", self.shape[0]), _numbers(cols, "cols", self.shape[1])
+        i, j = numbers(rows, "rows", self.shape[0]), numbers(cols, "cols", self.shape[1])
         try:
             i, j = np.broadcast_arrays(i, j)
         except ValueError:
@@ -201,7 +201,7 @@ class CompletionResult(Result):
         >>> bool(np.allclose(result.block([3, 0], slice(1, 3)), [[4.0, 8.0], [1.0, 2.0]]))
         True
         """
-        i, j = _chosen(rows, "rows", self.shape[0]), _chosen(cols, "cols", self.shape[1])
+        i, j = chosen(rows, "rows", self.shape[0]), chosen(cols, "cols", self.shape[1])
         product = (self.U[i] * self.s) @ self.V[j].T
         return self._finished(product, i[:, None], j)
 
@@ -306,7 +306,7 @@ class CompletionResult(Result):
             A_new, mask=mask, shape=shape, weights=weights, duplicates=duplicates, name="A_new"
         )
         _same_size(new.shape[1], self.shape[1], "columns")
-        return replace(self._folded(new.rows), info=self._folded_info(start))
+        return replace(folded(self, new.rows), info=self._folded_info(start))
 
     def fold_in_cols(
         self,
@@ -354,7 +354,7 @@ class CompletionResult(Result):
             A_new, mask=mask, shape=shape, weights=weights, duplicates=duplicates, name="A_new"
         )
         _same_size(new.shape[0], self.shape[0], "rows")
-        return replace(self.T._folded(new.columns).T, info=self._folded_info(start))
+        return replace(folded(self.T, new.columns).T, info=self._folded_info(start))
 
     def update(
         self,
@@ -407,7 +407,7 @@ class CompletionResult(Result):
                     f"`{name}` must be left out, an update goes on from this fit of rank "
                     f"{self.rank}, got {options[name]!r}; `complete` fits anew"
                 )
-        start = self._grown(read(A_more, **form, name="A_more"))
+        start = grown(self, read(A_more, **form, name="A_more"))
         again = {**self.info.get("options", {}), **options}
         return complete(A_more, self.rank, **form, **again, init=start)
 
@@ -503,58 +503,9 @@ class CompletionResult(Result):
             rows, cols = (o[b[c] : b[c + 1]] for o, b in zip(orders, bounds, strict=True))
             yield rows, cols
 
-    def _folded(self, rows: Compressed) -> CompletionResult:
-        """Return new rows."""
-        labels = row_components(rows, self.diagnostics.col_component)
-        keep = self.diagnostics.col_component[rows.indices] == labels[row_numbers(rows)]
-        if not keep.all():
-            rows = selected(rows, keep)
-        s = self.s.astype(np.float64)
-        live = s > np.finfo(self.s.dtype).eps * max(self.shape) * s.max(initial=0.0)
-        biased = self.row_bias is not None
-        design = self.V[:, live].astype(np.float64)
-        means = np.full(rows.values.size, float(self.offset))
-        if self.col_bias is not None:
-            means += self.col_bias[rows.indices]
-        if biased:
-            design = np.hstack([design, np.ones((design.shape[0], 1))])
-        kept = np.append(live, biased) if biased else live
-        penalty = self.penalties[0]
-        penalty = Penalty.none(int(kept.sum())) if penalty is None else penalty.within(kept)
-        how: dict[str, Any] = {"threshold": self.threshold, "nonneg": self.nonneg}
-        z = fold(rows, design, means, penalty, loss=self.loss, **how)
-        U = np.zeros((z.shape[0], self.rank))
-        U[:, live] = z[:, : int(live.sum())] / s[live]
-        return replace(
-            self,
-            U=U.astype(self.U.dtype),
-            row_bias=z[:, -1].astype(self.U.dtype) if biased else None,
-            history=(),
-            converged=True,
-            reason="fold-in",
-            diagnostics=self.diagnostics.with_rows(rows.counts, labels),
-        )
-
     def _folded_info(self, start: float) -> dict[str, Any]:
         options = {"options": self.info["options"]} if "options" in self.info else {}
         return run_info(start, "fold-in", **options)
-
-    def _grown(self, observed: Observations) -> CompletionResult:
-        """Return the result with new rows and columns behind the others."""
-        (m, n), (M, N) = self.shape, observed.shape
-        if m > M or n > N:
-            raise InputError(
-                f"`A_more` must have at least {m} rows and {n} columns, got shape {(M, N)}"
-            )
-        below = self._folded(beyond(observed.rows, m, n))
-        beside = self.T._folded(beyond(observed.columns, n, m))
-        biases = (
-            None if old is None else np.concatenate([old, new])
-            for old, new in ((self.row_bias, below.row_bias), (self.col_bias, beside.row_bias))
-        )
-        row_bias, col_bias = biases
-        U, V = np.vstack([self.U, below.U]), np.vstack([self.V, beside.U])
-        return replace(self, U=U, V=V, row_bias=row_bias, col_bias=col_bias)
 
 
 def _swapped(info: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -564,33 +515,6 @@ def _swapped(info: Mapping[str, Any]) -> Mapping[str, Any]:
         return info
     biases = {"row_bias": options["col_bias"], "col_bias": options["row_bias"]}
     return {**info, "options": {**options, **biases}}
-
-
-def _numbers(x: Any, name: str, size: int) -> Host:
-    """Return row or column numbers as an array, checked."""
-    index = np.asarray(x)
-    if index.dtype.kind not in "iu" and index.size:
-        raise InputTypeError(f"`{name}` must hold integers, got dtype {index.dtype}")
-    if index.size and (index.min() < 0 or index.max() >= size):
-        raise InputError(
-            f"`{name}` must lie in [0, {size - 1}], got {index.min()} to {index.max()}"
-        )
-    numbers: Host = index.astype(np.intp, copy=False)
-    return numbers
-
-
-def _chosen(x: Any, name: str, size: int) -> Host:
-    """Return the numbers that a slice, a mask or numbers choose."""
-    if x is None or isinstance(x, slice):
-        return np.arange(size)[slice(None) if x is None else x]
-    index = np.asarray(x)
-    if index.dtype == np.bool_:
-        if index.shape != (size,):
-            raise InputError(f"`{name}` must have shape ({size},), got {index.shape}")
-        return np.flatnonzero(index)
-    if index.ndim != 1:
-        raise InputError(f"`{name}` must have one dimension, got shape {index.shape}")
-    return _numbers(index, name, size)
 
 
 def _same_size(got: int, wanted: int, what: str) -> None:
