@@ -47,12 +47,14 @@ def test_code_of_the_documentation(
     blocks = re.findall(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", text)
     gen = np.random.default_rng(0)
     names = {"A": gen.standard_normal((200, 150)), "X": gen.standard_normal((200, 50))}
+    ratings = gen.standard_normal((80, 1)) + gen.standard_normal(60)
+    names["ratings"] = np.where(gen.random((80, 60)) < 0.5, ratings, np.nan)
     monkeypatch.chdir(tmp_path)
     np.save("text.npy", gen.integers(0, 4, 1000))
     Path("letters.txt").write_text("abracadabra")
-    ratings = np.unique(gen.integers(180, 250, (800, 2)), axis=0).tolist()
+    rated = np.unique(gen.integers(180, 250, (800, 2)), axis=0).tolist()
     for file in ("u1.base", "u1.test"):
-        lines = [f"{user}\t{item}\t{1 + (user * item) % 5}\t881250949\n" for user, item in ratings]
+        lines = [f"{user}\t{item}\t{1 + (user * item) % 5}\t881250949\n" for user, item in rated]
         Path(file).write_text("".join(lines))
     assert blocks
     for block in blocks:  # in order, as one reads them
