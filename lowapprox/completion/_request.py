@@ -15,14 +15,16 @@ from lowapprox._core.checks import (
     checked_rank,
     checked_tol,
 )
-from lowapprox._core.errors import InputError
-from lowapprox.completion.observations import Observations
+from lowapprox._core.errors import InputError, InputTypeError
+from lowapprox.completion.observations import Host, Observations
 from lowapprox.completion.reading import read
+from lowapprox.completion.result import CompletionResult
 
-__all__ = ["Request", "check_model", "checked_request"]
+__all__ = ["Request", "check_model", "checked_request", "given_factors"]
 
 _TOL = 1e-3
 _MODEL_METHODS = ("auto", "als-cg", "als-chol")  # that know biases, losses and signs
+_COUNTING_METHODS = (*_MODEL_METHODS, "increment")  # that know a ridge for each row
 _MAX_ITER = 2000
 _EXACT = {"d": 1e-10, "f": 3e-6}  # relative residual at which data count as exact
 
@@ -53,6 +55,13 @@ class Request:
     max_iter: int
     share: float | None
     judged: Observations | None
+
+    def ridge_in(self, scale: float, weight: float) -> float | None:
+        """Return the ridge for values and weights in these units."""
+        if self.ridge is None:
+            return None
+        # The sum of the weights of a row brings their unit with it.
+        return self.ridge / scale / (1.0 if self.per_entry else weight)
 
 
 def checked_request(
@@ -91,20 +100,69 @@ def checked_request(
     )
 
 
-def check_model(observed: Observations, method: str, loss: str, asked: dict[str, bool]) -> None:
+def check_model(
+    observed: Observations, request: Request, method: str, loss: str, asked: dict[str, Any]
+) -> None:
     """Refuse what does not go together."""
+    for name, value in asked.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise InputTypeError(f"`{name}` must be True or False, got {value!r}")
     given = [name for name, value in asked.items() if value and name != "center"]
     given += ["loss"] if loss != "squared" else []
     if given and method not in _MODEL_METHODS:
         raise InputError(
             f"`{given[0]}` needs method 'auto', 'als-cg' or 'als-chol', got {method!r}"
         )
+    _check_ridge(request, method)
     if asked["nonneg"] and (loss != "squared" or asked["row_bias"] or asked["col_bias"]):
         raise InputError("`nonneg` must be False with biases or another loss than 'squared'")
     if asked["center"] and (asked["nonneg"] or loss == "logit"):
         raise InputError("`center` must be False with `nonneg` or loss 'logit', got True")
-    if loss == "logit" and not np.isin(observed.rows.values, (0, 1)).all():
-        raise InputError("the observed entries of `A` must be 0 or 1 for loss 'logit'")
+    if loss == "logit":
+        for entries, name in ((observed, "A"), (request.judged, "validation")):
+            if entries is not None and not np.isin(entries.rows.values, (0, 1)).all():
+                raise InputError(
+                    f"the observed entries of `{name}` must be 0 or 1 for loss 'logit'"
+                )
+
+
+def _check_ridge(request: Request, method: str) -> None:
+    """Refuse a ridge that the method would leave out, or minimize another one for."""
+    if request.per_entry and method not in _COUNTING_METHODS:
+        raise InputError(f"`reg_scale` must be 'none' with method {method!r}, got 'count'")
+    if request.ridge and method == "irls":
+        raise InputError(f"`reg` must be 'auto' or 0 with method 'irls', got {request.ridge}")
+    if request.ridge == 0.0 and method == "soft-impute":
+        raise InputError("`reg` must be 'auto' or positive with method 'soft-impute', got 0")
+
+
+def given_factors(init: Any) -> tuple[Host, Host] | None:
+    """Return the factors to begin from, if there are any."""
+    if isinstance(init, str):
+        checked_choice(init, "init", ("spectral", "random"))
+        return None
+    if isinstance(init, CompletionResult):
+        if not init.s.any():  # nothing that could grow
+            return None
+        root = np.sqrt(init.s)
+        return init.U * root, init.V * root
+    try:
+        U, V = (np.asarray(part) for part in init)
+    except (TypeError, ValueError):
+        raise InputError(
+            "`init` must be 'spectral', 'random', a pair (U, V) or a CompletionResult, "
+            f"got {type(init).__name__}"
+        ) from None
+    for part in (U, V):
+        if part.dtype.kind not in "fiub":
+            raise InputTypeError(f"`init` must hold real factors, got dtype {part.dtype}")
+    if U.ndim != 2 or V.ndim != 2:
+        raise InputError(f"`init` must hold two matrices, got shapes {U.shape} and {V.shape}")
+    if not (np.isfinite(U).all() and np.isfinite(V).all()):
+        raise InputError("`init` must hold finite factors, got NaN or infinity")
+    if U.size and V.size and not (U.any() and V.any()):
+        raise InputError("`init` must hold factors that are not zero: no method leaves them")
+    return U, V
 
 
 def _is_auto(value: Any) -> bool:

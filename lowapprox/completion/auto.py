@@ -20,7 +20,6 @@ _SWEEPS = 10  # over which the fall of the residual is judged
 _STUCK = 0.97  # fall in that many sweeps from which on something else may be better
 _SMALL = 100_000  # entries times rank, up to which a long search costs little
 _MEDIUM = 1_000_000  # the same, up to which MatrixIRLS is worth its time
-_SURE = 3.0  # oversampling from which on an exact fit is taken for the truth
 _TIGHT = 2.2  # oversampling, below which a stuck fit is not taken for noise
 _LIMIT = 1.5  # oversampling, below which a noisy fit has to be judged by entries held out
 _CLEAN = 1e-2  # relative residual below which noise is not likely
@@ -52,7 +51,7 @@ def auto(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     alternation = Alternation(learning, None)
     ended = _alternated(alternation, watch, patience)
     if ended or watch.reason in _DONE:
-        return _confirmed(problem, watch.best or alternation.factors, watch)
+        return watch.best or alternation.factors
     tight = problem.observed.oversampling(problem.rank) < _TIGHT
     _search(learning, alternation.factors, watch, tight=tight)
     if watch.reason in _DONE | {"not identified"}:
@@ -153,18 +152,6 @@ def searches(problem: Problem) -> bool:
     No entries need to be held out then.
     """
     return problem.observed.count * problem.rank <= _SMALL
-
-
-def _confirmed(problem: Problem, factors: Factors, watch: Watch) -> Factors:
-    """Say so if other matrices fit as well as an exact fit."""
-    few = problem.observed.oversampling(problem.rank) < _SURE
-    if watch.reason == "residual" and few and problem.held_out is None and searches(problem):
-        from lowapprox.completion.hard import identified
-        from lowapprox.completion.tangent import Entries
-
-        if not identified(Entries(problem.observed), factors, problem.rng):
-            watch.reason = "not identified"
-    return factors
 
 
 def _finished(problem: Problem, factors: Factors, watch: Watch, near: float) -> None:

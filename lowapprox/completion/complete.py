@@ -23,18 +23,18 @@ from lowapprox._core.results import run_info
 from lowapprox._core.rng import as_generator
 from lowapprox._core.threads import blas_threads
 from lowapprox._core.typing import Array, MatrixInput
-from lowapprox.completion._request import check_model, checked_request
+from lowapprox.completion._request import check_model, checked_request, given_factors
 from lowapprox.completion.als import random_start
 from lowapprox.completion.diagnosis import Diagnostics, announce, diagnose
 from lowapprox.completion.folding import Penalty
-from lowapprox.completion.judging import Verdict, judged, with_held_out
+from lowapprox.completion.judging import Verdict, died_out, judged, lost, with_held_out
 from lowapprox.completion.losses import LOSSES, huber_threshold
 from lowapprox.completion.observations import Host
 from lowapprox.completion.problem import Factors, Method, Problem, Record, Watch
 from lowapprox.completion.rank import chosen_rank
 from lowapprox.completion.reading import read
 from lowapprox.completion.result import CompletionResult
-from lowapprox.completion.scaling import normalized
+from lowapprox.completion.scaling import evened, normalized
 from lowapprox.completion.start import mean_biases, spectral_start, with_biases
 from lowapprox.completion.tall import factored, times
 
@@ -58,7 +58,6 @@ METHODS: Mapping[str, str] = {
 
 _PATIENCE = 3  # steps without an improvement at the entries held out
 _LEARNING = ("auto", "als-cg", "als-chol")
-_DEAD = 1e-9  # largest numbers of both factors, of values of size one
 _NOISE = 1e-2  # error of the best rank, of values of size one: the data are not exact
 
 
@@ -113,14 +112,16 @@ def complete(
         "als-cg" alternates between the factors with a few steps of conjugate gradients for each
         row, at a cost linear in the rank; "als-chol" solves exactly. "increment" adds one
         component after the other, for ill-conditioned matrices. "gauss-newton" and "irls" are of
-        second order, for few entries. "scaled-gd" and "soft-impute" are there to compare with.
+        second order, for few entries; "irls" is for exact data alone, in which neither `weights`
+        nor `reg` have a part. "scaled-gd" and "soft-impute" are there to compare with.
         ``result.history`` tells what "auto" has run.
     reg : "auto" or float, default "auto"
         Minimize ``sum w (x_ij - a_ij)^2 + reg (|U|^2 + |V|^2)``, biases being columns of U and V.
         "auto" learns the noise and the covariance of the rows of each factor from the data
         (variational Bayes); it vanishes for exact data.
     reg_scale : {"none", "count"}
-        "count" multiplies `reg` for each row by the number of its entries.
+        "count" multiplies `reg` for each row by the number of its entries, or the sum of their
+        weights.
     center : bool, default False
         Subtract the mean of the observed values.
     row_bias, col_bias : bool, default False
@@ -224,23 +225,26 @@ def complete(
     method = checked_choice(method, "method", tuple(METHODS))
     observed = read(A, mask=mask, shape=shape, weights=weights, duplicates=duplicates)
     request = checked_request(observed, rank, reg, reg_scale, max_iter, tol, validation)
-    given = _given(init)
+    given = given_factors(init)
     if given is not None and request.rank is None:
         request = replace(request, rank=checked_rank(given[0].shape[1], observed.shape))
     check_model(
         observed,
+        request,
         method,
         checked_choice(loss, "loss", LOSSES),
         {"center": center, "row_bias": row_bias, "col_bias": col_bias, "nonneg": nonneg},
     )
     gen = as_generator(rng)
-    offset, scale = 0.0, 1.0
+    offset = 0.0
+    scale = weight = 1.0
     if loss != "logit":
-        offset, scale, observed = normalized(observed, center=center)
+        offset, scale, observed = normalized(observed, center=bool(center))
+        weight, observed = evened(observed)
     whole = Problem(
         observed=observed,
         rank=1 if request.rank is None else request.rank,
-        ridge=None if request.ridge is None else request.ridge / scale,
+        ridge=request.ridge_in(scale, weight),
         tol=request.tol,
         max_iter=request.max_iter,
         rng=gen,
@@ -251,6 +255,7 @@ def complete(
         loss=loss,
         nonneg=bool(nonneg),
         residual_tol=request.residual_tol,
+        weight=weight,
     )
     reporter = Reporter(callback, progress)
     more: dict[str, Any] = {}
@@ -271,15 +276,17 @@ def complete(
     with blas_threads(1):  # blocks go to the threads; pools of BLAS would be in their way
         start = _start(init, given, problem, scale)
         factors = _fitted(problem, method, start, watch)
-    verdict = judged(problem, factors, watch, sure=method == "auto")
+    verdict = judged(problem, factors, watch)
     # What was held out to choose a penalty, or to check what is not exact, comes back.
     chosen = method == "soft-impute" and whole.ridge is None
     checked = validation is None and watch.reason == "change"
-    if problem.observed is not whole.observed and verdict.converged and (chosen or checked):
+    # Connected components have each chosen their own.
+    again = factors.penalties[0] is not None if chosen else checked
+    if problem.observed is not whole.observed and verdict.converged and again:
         watch = watch.attempt(whole, request.max_iter)
         with blas_threads(1):
             factors = _with_all(whole, method, factors, watch)
-        verdict = judged(whole, factors, watch, sure=True)
+        verdict = judged(whole, factors, watch)
     reporter.close()
     if not verdict.converged:
         warnings.warn(
@@ -287,10 +294,10 @@ def complete(
             ConvergenceWarning,
             stacklevel=2,
         )
-    if problem.observed.count and _died_out(problem, factors):
+    if text := lost(problem, factors, found):
         warnings.warn(
-            "`complete`: all values of `A` may be noise, and the fit is zero but for means and "
-            "biases; `reg` as a number keeps what there is",
+            f"`complete`: {text} may be noise, and the fit is zero but for means and biases; "
+            "`reg` as a number keeps what there is",
             AccuracyWarning,
             stacklevel=2,
         )
@@ -303,7 +310,7 @@ def _fitted(problem: Problem, method: str, start: Factors | None, watch: Watch) 
     if problem.observed.count:
         factors = method_named(method)(problem, start, watch)
         ended = watch.reason in {"change", "stagnated"}
-        if start is None and ended and method in _LEARNING and _died_out(problem, factors):
+        if start is None and ended and method in _LEARNING and died_out(problem, factors):
             # At first all of the values count as noise; for few of them that may be too much.
             watch.go_on(forget=True)
             factors = method_named(method)(problem, spectral_start(problem, steps=4), watch)
@@ -313,13 +320,6 @@ def _fitted(problem: Problem, method: str, start: Factors | None, watch: Watch) 
     watch.reason = "residual"  # without rows or columns there is nothing to do
     (m, n), dtype = problem.observed.shape, problem.observed.dtype
     return Factors(np.zeros((m, problem.width), dtype), np.zeros((n, problem.width), dtype))
-
-
-def _died_out(problem: Problem, factors: Factors) -> bool:
-    """Tell whether the learned ridge has left no component of values that are about one."""
-    learned = problem.ridge is None and problem.loss != "logit" and not problem.nonneg
-    sizes = [float(np.abs(part[:, problem.inner]).max()) for part in (factors.U, factors.V)]
-    return learned and sizes[0] * sizes[1] < _DEAD and problem.observed.norm > 0.0
 
 
 def _with_all(whole: Problem, method: str, factors: Factors, watch: Watch) -> Factors:
@@ -332,28 +332,6 @@ def _with_all(whole: Problem, method: str, factors: Factors, watch: Watch) -> Fa
     # These begin anew whatever they are given.
     method = "als-cg" if method in {"auto", "increment", "irls"} else method
     return method_named(method)(whole, factors, watch)
-
-
-def _given(init: Any) -> tuple[Host, Host] | None:
-    """Return the factors to begin from, if there are any."""
-    if isinstance(init, str):
-        checked_choice(init, "init", ("spectral", "random"))
-        return None
-    if isinstance(init, CompletionResult):
-        root = np.sqrt(init.s)
-        return init.U * root, init.V * root
-    try:
-        U, V = (np.asarray(part) for part in init)
-    except (TypeError, ValueError):
-        raise InputError(
-            "`init` must be 'spectral', 'random', a pair (U, V) or a CompletionResult, "
-            f"got {type(init).__name__}"
-        ) from None
-    if U.ndim != 2 or V.ndim != 2:
-        raise InputError(f"`init` must hold two matrices, got shapes {U.shape} and {V.shape}")
-    if not (np.isfinite(U).all() and np.isfinite(V).all()):
-        raise InputError("`init` must hold finite factors, got NaN or infinity")
-    return U, V
 
 
 def _start(
@@ -504,7 +482,8 @@ def _penalty(problem: Problem, factors: Factors, side: int, change: Host) -> Pen
     whole[:k, first : first + k] = change
     if biased:
         whole[-1, 0 if side == 0 else -1] = problem.unit
-    return penalty.into(whole)
+    penalty = penalty.into(whole)
+    return Penalty(problem.weight * penalty.matrix, penalty.per_entry)
 
 
 def _history(watch: Watch, scale: float) -> tuple[Record, ...]:

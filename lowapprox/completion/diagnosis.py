@@ -14,7 +14,7 @@ from lowapprox._core.results import Result
 from lowapprox.completion.observations import Observations, compressed
 from lowapprox.completion.sorting import KERNEL_ENTRIES, Compressed, Host, row_numbers
 
-__all__ = ["Diagnostics", "announce", "core", "diagnose", "parts"]
+__all__ = ["Diagnostics", "announce", "core", "diagnose", "parts", "undetermined"]
 
 _SAFE_OVERSAMPLING = 1.5
 _LISTED = 100  # components whose sizes are told
@@ -216,6 +216,21 @@ def core(observed: Observations, degree: int) -> tuple[Host, Host]:
         alive[side][new] = False
         going[side] = np.concatenate([going[side], new])
     return alive[0], alive[1]
+
+
+def undetermined(observed: Observations, rank: int) -> tuple[int, int]:
+    """Count the rows, and the columns, with too few entries for the rank of their component.
+
+    That is the one given, or the number of rows or columns of a component that has fewer.
+    """
+    count, labels = _components(observed)
+    sizes = np.stack([np.bincount(x[x >= 0], minlength=count) for x in labels])
+    needed = np.minimum(sizes.min(axis=0, initial=rank), rank)
+    rows, columns = (
+        int(np.count_nonzero((x >= 0) & (half.counts < needed[x])))
+        for x, half in zip(labels, (observed.rows, observed.columns), strict=True)
+    )
+    return rows, columns
 
 
 def parts(observed: Observations) -> Iterator[tuple[Observations, Host, Host]]:

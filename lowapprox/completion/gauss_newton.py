@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowapprox.completion.apart import apart
 from lowapprox.completion.increment import extended, rested
 from lowapprox.completion.observations import Host
 from lowapprox.completion.problem import Factors, Problem, Watch
@@ -26,6 +27,7 @@ _GIVEN_UP = 1e6  # growth of the damping in steps that raise the objective
 _FEW = 4  # steps at a rank before the last
 
 
+@apart
 def gauss_newton(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Fit a matrix of low rank by least squares linearized on the tangent space.
 

@@ -12,10 +12,11 @@ from lowapprox.completion.diagnosis import parts
 from lowapprox.completion.gauss_newton import gauss_newton
 from lowapprox.completion.increment import increment
 from lowapprox.completion.irls import irls, reweighted
+from lowapprox.completion.observations import Observations
 from lowapprox.completion.problem import Factors, Method, Problem, Watch
 from lowapprox.completion.tangent import Blocks, Entries, Point, Tangent, conjugate_gradients
 
-__all__ = ["identified", "recover"]
+__all__ = ["identified", "live_rank", "recover"]
 
 _STEPS = 500  # of one attempt
 _ROUNDS = 4  # of four restarts each
@@ -93,6 +94,18 @@ def identified(entries: Entries, factors: Factors, rng: np.random.Generator) -> 
     return True
 
 
+def live_rank(observed: Observations, factors: Factors) -> int:
+    """Return the number of components that have a part in the fit."""
+    gap = factors.residual(observed).astype(np.float64)
+    size = float(np.linalg.norm(observed.rows.values))
+    return _alive(Point.of(factors), float(np.linalg.norm(gap)) / size if size else 0.0)
+
+
+def _alive(point: Point, residual: float) -> int:
+    least = max(_TINY, _DEAD * residual) * point.s[0]
+    return max(int(np.count_nonzero(point.s > least)), 1)
+
+
 def _all_seen(entries: Entries, factors: Factors, rng: np.random.Generator) -> bool:
     """Tell whether the entries see every tangent vector.
 
@@ -101,8 +114,7 @@ def _all_seen(entries: Entries, factors: Factors, rng: np.random.Generator) -> b
     """
     point = Point.of(factors)
     gap = entries.values - entries.inner(point.U * point.s, point.V)
-    least = max(_TINY, _DEAD * entries.relative(gap)) * point.s[0]
-    k = max(int(np.count_nonzero(point.s > least)), 1)
+    k = _alive(point, entries.relative(gap))
     if min(entries.shape) <= k:
         return False
     tangent = Tangent(entries, point.U[:, :k], point.V[:, :k])
@@ -146,6 +158,11 @@ class _Attempt(Watch):
             elif method != "gauss-newton" and residual < min(_NEAR, _FAST * few):
                 self.reason = "near"
         return bool(self.reason)
+
+    def attempt(self, problem: Problem, steps: int) -> Watch:
+        """Return one like this, for one of several components."""
+        plain = super().attempt(problem, steps)
+        return _Attempt(plain.problem, self.reporter, history=self.history, begin=len(self.history))
 
 
 class _Runs:

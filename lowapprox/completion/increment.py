@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lowapprox.completion.als import Alternation, gradients
+from lowapprox.completion.apart import apart
 from lowapprox.completion.problem import Factors, Problem, Watch
 from lowapprox.completion.start import leading_pairs
 
@@ -18,6 +19,7 @@ _SWEEPS = 5  # at least, for each rank: after fewer a wrong component may come i
 _SLOW = 0.97  # fall of the residual in a sweep, from which on the next component is worth more
 
 
+@apart
 def increment(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Fit ranks 1, 2, ... in turn, the next component being the leading one of the residual.
 
@@ -37,8 +39,9 @@ def stepwise(
     m, n = problem.observed.shape
     dtype = problem.observed.dtype
     factors = Factors(np.zeros((m, 0), dtype), np.zeros((n, 0), dtype)) if start is None else start
-    while factors.rank < problem.rank:
-        factors = extended(problem, factors, 1)
+    while True:
+        if factors.rank < problem.rank:  # a start may have them all
+            factors = extended(problem, factors, 1)
         part = replace(problem, rank=factors.rank)
         alternation = Alternation(part, factors)
         solver = gradients(part, _STEPS)
@@ -57,7 +60,6 @@ def stepwise(
                 break
             if full and leave(residuals):
                 return factors
-    return factors
 
 
 def rested(watch: Watch, factors: Factors) -> bool:

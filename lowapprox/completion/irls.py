@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowapprox.completion.apart import apart
 from lowapprox.completion.observations import Host
 from lowapprox.completion.problem import Factors, Problem, Watch
 from lowapprox.completion.spectrum import Sum, leading, zero_fit
@@ -18,6 +19,7 @@ _ROUNDING = 1e-16
 _PATIENCE = 12  # steps without a fall of the smoothing before it is given up
 
 
+@apart
 def irls(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Find a matrix of low rank through the observed entries by MatrixIRLS, corrected.
 

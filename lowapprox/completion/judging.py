@@ -6,19 +6,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lowapprox._core.threads import blas_threads
 from lowapprox.completion._request import Request
 from lowapprox.completion.als import noisy
 from lowapprox.completion.auto import searches
+from lowapprox.completion.diagnosis import Diagnostics, undetermined
 from lowapprox.completion.holdout import hold_out
 from lowapprox.completion.losses import judge
 from lowapprox.completion.problem import Factors, HeldOut, Problem, Watch
 from lowapprox.completion.sorting import row_numbers
 
-__all__ = ["Verdict", "judged", "with_held_out"]
+__all__ = ["Verdict", "died_out", "judged", "lost", "with_held_out"]
 
 _SAFE_OVERSAMPLING = 3.0  # from which on an exact fit is taken for the truth without a check
 _SHARE, _MOST_HELD = 0.01, 100_000  # what is held out for a check
 _CONTRADICTION = 10.0  # error at the entries held out over the residual
+_DEAD = 1e-9  # largest numbers of both factors, of values of size one
 _ROUNDING = 1e-6  # error at the entries held out that needs no explanation
 
 
@@ -57,17 +60,13 @@ def with_held_out(
     return replace(whole, observed=left, held_out=held) if held.values.size else whole
 
 
-def judged(problem: Problem, factors: Factors, watch: Watch, *, sure: bool) -> Verdict:
-    """Say whether the fit is what was asked for, by the entries held out where there are any.
-
-    `sure` is that exact fits need no further check.
-    """
+def judged(problem: Problem, factors: Factors, watch: Watch) -> Verdict:
+    """Say whether the fit is what was asked for, by the entries held out where there are any."""
     reason, held = watch.reason, problem.held_out
-    if held is not None and problem.observed.count and problem.loss != "logit":
+    if held is not None and problem.observed.count:
         error = held.error(factors)
-        gap = factors.residual(problem.observed).astype(np.float64)
-        size = held.measured(gap, np.zeros(1))
-        if error > max(_CONTRADICTION * size, _ROUNDING):
+        size, limit = _expected(problem, held, factors)
+        if error > limit:
             return Verdict(
                 False,
                 "not identified",
@@ -75,22 +74,75 @@ def judged(problem: Problem, factors: Factors, watch: Watch, *, sure: bool) -> V
                 "residual: the observed entries do not determine the matrix, or were not enough "
                 "for the method",
             )
-    if held is None and reason == "residual" and not sure and not _unique(problem, factors):
-        reason = "not identified"
-    if reason == "not identified":
-        return Verdict(
-            False, reason, "other matrices of this rank fit the observed entries as well"
-        )
+    why = ""
+    if reason == "residual" and not noisy(problem):
+        with blas_threads(1):
+            why = _doubt(problem, factors)
+    if why or reason == "not identified":
+        text = "other matrices of this rank fit the observed entries as well"
+        return Verdict(False, "not identified", text + why)
     converged = reason in {"residual", "change", "held-out"}
     return Verdict(converged, reason, f"the work ended by {reason!r} before the tolerance was met")
 
 
-def _unique(problem: Problem, factors: Factors) -> bool:
-    """Tell whether an exact fit is the only one of its rank, where that may be doubted."""
-    few = problem.observed.oversampling(problem.rank) < _SAFE_OVERSAMPLING
-    if noisy(problem) or not few or not problem.observed.norm or not searches(problem):
-        return True
-    from lowapprox.completion.hard import identified
-    from lowapprox.completion.tangent import Entries
+def _expected(problem: Problem, held: HeldOut, factors: Factors) -> tuple[float, float]:
+    """Return the error at the entries that were fitted, and what it contradicts elsewhere."""
+    observed = problem.observed
+    values = observed.rows.values.astype(np.float64)
+    size = held.measured(values - factors.residual(observed), values)
+    if problem.loss == "logit":
+        # To say nothing has a loss of log 2; confident and wrong is worse than that.
+        even = float(np.log(2.0))
+        return size, max(even, min(_CONTRADICTION * size, 2.0 * even))
+    return size, max(_CONTRADICTION * size, _ROUNDING)
 
-    return identified(Entries(problem.observed), factors, problem.rng)
+
+def _doubt(problem: Problem, factors: Factors) -> str:
+    """Say why an exact fit is not the only one of its rank; nothing if it is.
+
+    Of large problems only the numbers of entries in rows and columns are looked at.
+    """
+    observed = problem.observed
+    if not observed.norm:
+        return ""
+    counts = (observed.rows.counts, observed.columns.counts)
+    if any(((c > 0) & (c < problem.rank)).any() for c in counts):
+        from lowapprox.completion.hard import live_rank
+
+        few = undetermined(observed, live_rank(observed, factors))
+        if any(few):
+            return f": {few[0]} rows and {few[1]} columns hold fewer entries than its rank"
+    if searches(problem):
+        from lowapprox.completion.hard import identified
+        from lowapprox.completion.tangent import Entries
+
+        if not identified(Entries(observed), factors, problem.rng):
+            return ": there are too few, or they tie parts of the matrix together too loosely"
+    return ""
+
+
+def died_out(problem: Problem, factors: Factors) -> bool:
+    """Tell whether the learned ridge has left no component of values that are about one."""
+    learned = problem.ridge is None and problem.loss != "logit" and not problem.nonneg
+    sizes = [float(np.abs(part[:, problem.inner]).max()) for part in (factors.U, factors.V)]
+    return learned and sizes[0] * sizes[1] < _DEAD and problem.observed.norm > 0.0
+
+
+def lost(problem: Problem, factors: Factors, found: Diagnostics) -> str:
+    """Say which values the learned ridge has taken for noise, all of `A` or of its components."""
+    observed, components = problem.observed, found.components
+    if not observed.count or problem.ridge is not None or problem.loss == "logit":
+        return ""
+    if died_out(problem, factors):
+        return "all values of `A`"
+    if components == 1 or noisy(problem):
+        return ""
+    sizes = np.zeros((3, components))
+    inner = (np.abs(part[:, problem.inner]).max(axis=1) for part in (factors.U, factors.V))
+    labels = (found.row_component, found.col_component)
+    for size, label, largest in zip(sizes, labels, inner, strict=False):
+        np.maximum.at(size, label[label >= 0], largest[label >= 0])
+    label = found.row_component[row_numbers(observed.rows)]
+    np.maximum.at(sizes[2], label, np.abs(observed.rows.values))
+    zero = np.count_nonzero(sizes[0] * sizes[1] < _DEAD * sizes[2])
+    return f"all values of {zero} of the {components} parts of `A`" if zero else ""

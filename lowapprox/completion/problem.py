@@ -111,7 +111,9 @@ class Problem:
     unit : float
         The constant beside a column of biases.
     per_entry : bool
-        Multiply the ridge of each row by the number of its entries.
+        Multiply the ridge of each row by the sum of the weights of its entries.
+    weight : float
+        The unit of the weights, which are about one.
     loss : {"squared", "huber", "logit"}
     nonneg : bool
         Keep the factors nonnegative.
@@ -134,6 +136,7 @@ class Problem:
     loss: str = "squared"
     nonneg: bool = False
     residual_tol: float | None = None
+    weight: float = 1.0
 
     @property
     def width(self) -> int:

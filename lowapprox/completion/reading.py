@@ -149,7 +149,10 @@ def _sparse(A: Any, name: str) -> _Given:
     side = shape if A.format == "csr" else shape[::-1]
     count = int(A.indptr[-1])  # the arrays may be longer
     values = A.data[:count].astype(_precision(A.dtype, name))
-    indices = _positions(A.indices[:count], count, side[1], name).astype(index_dtype(shape))
+    if (np.diff(A.indptr) < 0).any():
+        raise InputError(f"`{name}.indptr` must not decrease")
+    indices = _positions(A.indices[:count], count, side[1], f"{name}.indices")
+    indices = indices.astype(index_dtype(shape))
     half = Compressed(A.indptr.astype(np.int64), indices, values, None)
     return _Given(half, shape, A.format == "csc")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lowapprox.completion.apart import apart
 from lowapprox.completion.observations import Host
 from lowapprox.completion.problem import Factors, Problem, Watch
 from lowapprox.completion.spectrum import spectral_start, zero_fit
@@ -14,6 +15,7 @@ __all__ = ["scaled_gd"]
 _REFRESH = 20  # steps after which the residual is computed anew, for its rounding
 
 
+@apart
 def scaled_gd(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Descend along the gradients of both factors, each scaled by the Gram matrix of the other.
 

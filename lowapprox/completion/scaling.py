@@ -10,7 +10,7 @@ from lowapprox._core.errors import NumericalError
 from lowapprox._core.views import scaled
 from lowapprox.completion.observations import Compressed, Host, Observations
 
-__all__ = ["normalized"]
+__all__ = ["evened", "normalized"]
 
 _PART = 1 << 16  # numbers
 
@@ -38,6 +38,24 @@ def normalized(observed: Observations, *, center: bool) -> tuple[float, float, O
     for side in sides if power else ():
         np.ldexp(side.values, -power, out=side.values)
     return mean, 2.0**power, Observations(observed.shape, *sides)
+
+
+def evened(observed: Observations) -> tuple[float, Observations]:
+    """Return the unit of the weights, and weights of about one, in the memory of these.
+
+    The unit is a power of two, so that weights change no more than their exponents.
+    """
+    weights = observed.rows.weights
+    if weights is None or not weights.size:
+        return 1.0, observed
+    peak = int(np.frexp(weights.max())[1])
+    total = sum(float(np.ldexp(w.astype(np.float64), -peak).sum()) for w in _parts(weights))
+    power = min(round(float(np.log2(total / weights.size)) + peak), 1022)
+    for side in (observed.rows, observed.columns):
+        if power and side.weights is not None:
+            least = np.finfo(observed.dtype).tiny  # what underflows is still observed
+            np.maximum(np.ldexp(side.weights, -power), least, out=side.weights)
+    return 2.0**power, observed
 
 
 def _mean(rows: Compressed) -> float:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lowapprox.completion.apart import apart
 from lowapprox.completion.folding import Penalty
 from lowapprox.completion.observations import Host
 from lowapprox.completion.problem import Factors, Problem, Watch
@@ -20,6 +21,7 @@ _SWEEPS = 500  # at one penalty
 _COARSE = 1e-3  # change of the product at which penalties before the last are left
 
 
+@apart
 def soft_impute(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Minimize ``|residual|^2 + 2 ridge (sum of singular values)`` by softImpute-ALS.
 
