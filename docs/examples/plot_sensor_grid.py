@@ -61,3 +61,4 @@ axes[1].plot(t, np.where(silent, np.nan, readings[:, sensor]), "k.", ms=2, label
 axes[1].plot(t, fits["huber"].to_dense()[:, sensor], "C1", lw=1, label="completed")
 axes[1].set(xlabel="days", ylabel="degrees", title=f"sensor {sensor}", ylim=(-5, 35))
 axes[1].legend(loc="lower left", ncols=3)
+fig.align_ylabels()
