@@ -14,7 +14,7 @@ from lowapprox._core.results import Result
 from lowapprox.completion.observations import Observations, compressed
 from lowapprox.completion.sorting import KERNEL_ENTRIES, Compressed, Host, row_numbers
 
-__all__ = ["Diagnostics", "announce", "core", "diagnose", "parts", "undetermined"]
+__all__ = ["Diagnostics", "announce", "core", "diagnose", "parts", "undetermined", "with_rows"]
 
 _SAFE_OVERSAMPLING = 1.5
 _LISTED = 100  # components whose sizes are told
@@ -51,6 +51,18 @@ class Diagnostics(Result):
         How many there are.
     row_component, col_component : numpy.ndarray of int32, shape (m,), (n,)
         The component of each row and column, -1 without entries.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowapprox import complete
+    >>> A = np.outer([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0])
+    >>> A[3] = np.nan
+    >>> found = complete(A, 1, reg=0, rng=0).diagnostics
+    >>> found
+    Diagnostics(count=9, rank=1, oversampling=1.8, components=1, few_rows=0, few_cols=0)
+    >>> found.empty_rows, found.row_component.tolist()
+    (1, [0, 0, 0, -1])
     """
 
     shape: tuple[int, int]
@@ -100,17 +112,18 @@ class Diagnostics(Result):
             col_component=self.row_component,
         )
 
-    def with_rows(self, counts: Host, row_component: Host) -> Diagnostics:
-        """Return what is known if there are other rows, with these numbers of entries."""
-        return replace(
-            self,
-            shape=(counts.size, self.shape[1]),
-            count=int(counts.sum()),
-            empty_rows=int((counts == 0).sum()),
-            few_rows=int(((counts > 0) & (counts < self.rank)).sum()),
-            core_rows=int((counts >= max(self.rank, 1)).sum()),
-            row_component=row_component,
-        )
+
+def with_rows(found: Diagnostics, counts: Host, row_component: Host) -> Diagnostics:
+    """Return what is known if there are other rows, with these numbers of entries."""
+    return replace(
+        found,
+        shape=(counts.size, found.shape[1]),
+        count=int(counts.sum()),
+        empty_rows=int((counts == 0).sum()),
+        few_rows=int(((counts > 0) & (counts < found.rank)).sum()),
+        core_rows=int((counts >= max(found.rank, 1)).sum()),
+        row_component=row_component,
+    )
 
 
 def diagnose(observed: Observations, rank: int) -> Diagnostics:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lowapprox._core.errors import InputError
+from lowapprox.completion.diagnosis import with_rows
 from lowapprox.completion.sorting import Compressed, Host, row_numbers, selected
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def folded(fit: CompletionResult, rows: Compressed) -> CompletionResult:
         history=(),
         converged=True,
         reason="fold-in",
-        diagnostics=fit.diagnostics.with_rows(rows.counts, labels),
+        diagnostics=with_rows(fit.diagnostics, rows.counts, labels),
     )
 
 

@@ -168,6 +168,15 @@ class Record:
         error for the loss "huber", the mean logistic loss for "logit"; NaN without such entries.
     seconds : float
         Since the start.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowapprox import complete
+    >>> result = complete(np.outer([1.0, 2.0, 3.0], [1.0, 2.0]), 1, reg=0, rng=0)
+    >>> step = result.history[-1]
+    >>> step.method, step.rank, step.residual < 1e-9
+    ('als-cg', 1, True)
     """
 
     method: str

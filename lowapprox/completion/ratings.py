@@ -30,7 +30,7 @@ _PRECISIONS = ("float32", "float64")
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Ratings(Result):
-    """Ratings as triples, and who is who.
+    r"""Ratings as triples, and who is who.
 
     Attributes
     ----------
@@ -41,6 +41,16 @@ class Ratings(Result):
     users, items : numpy.ndarray, shape (m,), (n,)
         The names in the file by number, sorted: integers where all are integers, strings else.
         Names that were known before come first.
+
+    Examples
+    --------
+    >>> import io
+    >>> from lowapprox.completion import read_ratings
+    >>> ratings = read_ratings(io.StringIO("ann alien 4.5\nbob brazil 2\n"))
+    >>> ratings
+    Ratings(values=(2,), users=(2,), items=(2,))
+    >>> ratings.users[ratings.rows].tolist(), ratings.items[ratings.cols].tolist()
+    (['ann', 'bob'], ['alien', 'brazil'])
     """
 
     rows: Host
@@ -91,6 +101,7 @@ def read_ratings(
     Returns
     -------
     Ratings
+        Numbers of users and items with the ratings, and the names.
 
     Raises
     ------

@@ -67,6 +67,20 @@ class CompletionResult(Result):
         Residual from which on entries count less, for the loss "huber".
     nonneg : bool
         Whether U and V are nonnegative; their columns have unit norm then, but are not orthogonal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lowapprox import complete
+    >>> A = np.outer([1.0, 2.0, 3.0], [1.0, 2.0])
+    >>> A[2, 1] = np.nan
+    >>> result = complete(A, 1, reg=0, rng=0)
+    >>> result.converged, result.reason
+    (True, 'residual')
+    >>> ((result.U * result.s) @ result.V.T).round(6)
+    array([[1., 2.],
+           [2., 4.],
+           [3., 6.]])
     """
 
     U: Host
@@ -226,6 +240,7 @@ class CompletionResult(Result):
         Returns
         -------
         LinearOperator
+            Its products cost ``2 (m + n) k`` operations, and one more pass for biases.
 
         Raises
         ------
@@ -274,7 +289,7 @@ class CompletionResult(Result):
         ----------
         A_new : sparse array, array, or tuple (rows, columns, values)
             Observed entries of p new rows, in any form that `complete` takes.
-        mask, shape, weights, duplicates
+        mask, shape, weights, duplicates : optional
             As for `complete`.
 
         Returns
@@ -330,7 +345,7 @@ class CompletionResult(Result):
         ----------
         A_new : sparse array, array, or tuple (rows, columns, values)
             Observed entries of p new columns, in any form that `complete` takes.
-        mask, shape, weights, duplicates
+        mask, shape, weights, duplicates : optional
             As for `complete`.
 
         Returns
@@ -380,7 +395,7 @@ class CompletionResult(Result):
         ----------
         A_more : sparse array, array, or tuple (rows, columns, values)
             All observed entries, those of the fit too. It may have more rows and columns.
-        mask, shape, weights, duplicates
+        mask, shape, weights, duplicates : optional
             As for `complete`.
         **options
             Options of `complete` that shall be others than in this fit, but for `rank` and `init`.
@@ -390,6 +405,7 @@ class CompletionResult(Result):
         Returns
         -------
         CompletionResult
+            Of the shape of `A_more`.
 
         Raises
         ------
@@ -452,15 +468,21 @@ class CompletionResult(Result):
         Parameters
         ----------
         path : str or path
+            Of the file.
 
         Returns
         -------
         CompletionResult
+            With the same factors, bit by bit.
 
         Raises
         ------
         InputError
             If the file is none of those.
+
+        Examples
+        --------
+        See `save`.
         """
         from lowapprox.completion.storing import load
 
