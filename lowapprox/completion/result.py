@@ -72,15 +72,13 @@ class CompletionResult(Result):
     --------
     >>> import numpy as np
     >>> from lowapprox import complete
-    >>> A = np.outer([1.0, 2.0, 3.0], [1.0, 2.0])
-    >>> A[2, 1] = np.nan
+    >>> A = np.outer([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0])
+    >>> A[3, 2] = np.nan
     >>> result = complete(A, 1, reg=0, rng=0)
     >>> result.converged, result.reason
     (True, 'residual')
-    >>> ((result.U * result.s) @ result.V.T).round(6)
-    array([[1., 2.],
-           [2., 4.],
-           [3., 6.]])
+    >>> ((result.U * result.s) @ result.V.T)[3].round(6)
+    array([ 4.,  8., 12.])
     """
 
     U: Host
