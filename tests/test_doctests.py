@@ -48,6 +48,7 @@ def test_code_of_the_documentation(
     gen = np.random.default_rng(0)
     names = {"A": gen.standard_normal((200, 150)), "X": gen.standard_normal((200, 50))}
     ratings = gen.standard_normal((80, 1)) + gen.standard_normal(60)
+    ratings += 0.3 * gen.standard_normal((80, 60))
     names["ratings"] = np.where(gen.random((80, 60)) < 0.5, ratings, np.nan)
     monkeypatch.chdir(tmp_path)
     np.save("text.npy", gen.integers(0, 4, 1000))
