@@ -53,9 +53,11 @@ def test_code_of_the_documentation(
     monkeypatch.chdir(tmp_path)
     np.save("text.npy", gen.integers(0, 4, 1000))
     Path("letters.txt").write_text("abracadabra")
-    rated = np.unique(gen.integers(180, 250, (800, 2)), axis=0).tolist()
+    taste = np.outer(gen.standard_normal(70), gen.standard_normal(70))
+    stars = np.clip(np.round(3 + taste + 0.3 * gen.standard_normal((70, 70))), 1, 5)
+    rated = np.argwhere(gen.random((70, 70)) < 0.3).tolist()
+    lines = [f"{180 + i}\t{200 + j}\t{stars[i, j]:.0f}\t881250949\n" for i, j in rated]
     for file in ("u1.base", "u1.test"):
-        lines = [f"{user}\t{item}\t{1 + (user * item) % 5}\t881250949\n" for user, item in rated]
         Path(file).write_text("".join(lines))
     assert blocks
     for block in blocks:  # in order, as one reads them
