@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CompletionResult"]
 
-_BLOCK = 1 << 18  # numbers of the factors that are multiplied together
+_BLOCK = 1 << 16  # numbers of the factors that are multiplied together
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -181,12 +181,14 @@ class CompletionResult(Result):
                 f"`rows` and `cols` must have shapes that broadcast, got {i.shape} and {j.shape}"
             ) from None
         out = np.empty(i.shape, self.U.dtype)
-        flat, scaled = out.reshape(-1), self.U * self.s
         step = max(1, _BLOCK // max(1, self.rank))
-        for start in range(0, flat.size, step):
-            a, b = (x.reshape(-1)[start : start + step] for x in (i, j))
-            product = np.einsum("tk,tk->t", scaled[a], self.V[b])
-            flat[start : start + step] = self._finished(product, a, b)
+        for start in range(0, out.size, step):
+            part = slice(start, start + step)
+            a, b = i.flat[part], j.flat[part]
+            left = np.take(self.U, a, axis=0)
+            left *= self.s
+            product = np.einsum("tk,tk->t", left, np.take(self.V, b, axis=0))
+            out.flat[part] = self._finished(product, a, b)
         return out
 
     def block(self, rows: Any = None, cols: Any = None) -> Host:

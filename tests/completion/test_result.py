@@ -154,8 +154,13 @@ def test_bulk_predictions_form_no_matrix() -> None:
     tracemalloc.start()
     found = fit.predict(i, j)
     _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    square = fit.predict(i[:500, None], j[:400])
+    _, peak_of_square = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 4 * U.nbytes + 40 * count
+    assert peak < U.nbytes
+    assert peak_of_square < U.nbytes
+    np.testing.assert_array_equal(square.diagonal(), found[:400])
     wanted = np.where(i == j, np.einsum("tk,tk->t", U[i], U[j]), 0) + 1
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
     assert found.dtype == np.float32
