@@ -167,16 +167,10 @@ def _lstsq(args: argparse.Namespace) -> int:
 def _complete(args: argparse.Namespace) -> int:
     from lowapprox.completion import complete, read_ratings
 
-    entries, shape = args.file, None
-    if args.file.suffix in {".npy", ".npz"}:
-        entries = _read_matrix(args.file)
-    else:
-        ratings = read_ratings(args.file)
-        entries, shape = ratings.triples, ratings.shape
+    matrix = args.file.suffix in {".npy", ".npz"}
     result = complete(
-        entries,
+        _read_matrix(args.file) if matrix else read_ratings(args.file),
         args.rank,
-        shape=shape,
         center=args.center,
         row_bias=args.biases,
         col_bias=args.biases,

@@ -17,6 +17,7 @@ from lowapprox._core.checks import (
 )
 from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox.completion.observations import Host, Observations
+from lowapprox.completion.ratings import Ratings
 from lowapprox.completion.reading import read
 from lowapprox.completion.result import CompletionResult
 
@@ -75,6 +76,8 @@ def checked_request(
 ) -> Request:
     """Check all arguments but the matrix."""
     share, judged = None, None
+    if isinstance(validation, Ratings):
+        validation = validation.triples
     if isinstance(validation, tuple):
         if len(validation) != 3:
             raise InputError(

@@ -29,7 +29,8 @@ _KINDS: Mapping[str, Kind] = {
     "triples": Kind(
         "triples",
         "tuple ``(rows, columns, values)`` of arrays or lists",
-        "Needs ``shape``. Entries in any order, of any integer dtype.",
+        "Needs ``shape``. Entries in any order, of any integer dtype. The ``Ratings`` of a file "
+        "are triples with a shape.",
     ),
     "array-api": replace(
         MATRICES["array-api"],

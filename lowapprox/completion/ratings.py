@@ -30,7 +30,7 @@ _PRECISIONS = ("float32", "float64")
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Ratings(Result):
-    r"""Ratings as triples, and who is who.
+    r"""Ratings as triples, and who is who: an input of `complete`.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Ratings(Result):
 
     @property
     def triples(self) -> tuple[Host, Host, Host]:
-        """Rows, columns and values: together with `shape` an input of `complete`."""
+        """Rows, columns and values."""
         return self.rows, self.cols, self.values
 
 
@@ -123,8 +123,7 @@ def read_ratings(
     >>> ratings = read_ratings(file)
     >>> ratings.users.tolist(), ratings.items.tolist(), ratings.values.tolist()
     (['ann', 'bob'], [3, 7], [4.5, 2.0, 1.0])
-    >>> fit = complete(ratings.triples, 1, shape=ratings.shape, center=True, reg=0.1, rng=0)
-    >>> fit.shape
+    >>> complete(ratings, 1, center=True, reg=0.1, rng=0).shape
     (2, 2)
     >>> later = read_ratings(io.StringIO("ann 5 2"), like=ratings)
     >>> later.users.tolist(), later.items.tolist(), later.cols.tolist()

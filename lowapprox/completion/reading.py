@@ -11,6 +11,7 @@ import numpy as np
 from lowapprox._core.checks import checked_choice, checked_int
 from lowapprox._core.errors import InputError, InputTypeError
 from lowapprox.completion.observations import Observations
+from lowapprox.completion.ratings import Ratings
 from lowapprox.completion.sorting import (
     Compressed,
     Host,
@@ -54,13 +55,13 @@ def read(
 
     Parameters
     ----------
-    A : scipy.sparse array or matrix, array, numpy.ma array, or tuple (rows, columns, values)
+    A : scipy.sparse array or matrix, array, numpy.ma array, tuple (rows, columns, values), Ratings
         Stored entries of a sparse array are observed, stored zeros too; the fill of BSR blocks and
         of DIA diagonals is stored. NaN in a dense array without a mask is missing.
     mask : array of bool, shape (m, n), optional
         Which entries of a dense array are observed.
     shape : tuple of int
-        Needed for triples.
+        Needed for triples. For Ratings the numbers of users and items by default.
     weights : optional
         In the form of the values: of shape (m, n) for a dense array, a sparse array of the same
         pattern for a sparse one, of the shape of the values for triples. Zero is not observed.
@@ -78,6 +79,8 @@ def read(
     """
     checked_choice(duplicates, "duplicates", ("error", "mean", "last"))
     shape = None if shape is None else _checked_shape(shape)
+    if isinstance(A, Ratings):
+        A, shape = A.triples, A.shape if shape is None else shape
     if isinstance(A, tuple) and len(A) == 3:
         _no_mask(mask, "triples")
         given = _triples(A, weights, shape, name)
@@ -87,7 +90,8 @@ def read(
     else:
         given = _dense(A, mask, weights, name)
     if shape is not None and shape != given.shape:
-        raise InputError(f"`shape` must be that of `{name}`, {given.shape}, got {shape}")
+        hint = "; triples are a tuple" if isinstance(A, list) and len(A) == 3 else ""
+        raise InputError(f"`shape` must be that of `{name}`, {given.shape}, got {shape}{hint}")
     observed = given.observed()
     observed = _without_duplicates(observed, duplicates, name)
     if weights is not None and _is_sparse(A):

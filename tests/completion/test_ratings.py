@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowapprox import InputError, InputTypeError
-from lowapprox.completion import read_ratings
+from lowapprox.completion import complete, read_ratings
 from lowapprox.completion.reading import read
 
 SEPARATORS = ("\t", "::", ";", ",", "|", " ", "   ")
@@ -164,3 +164,22 @@ def test_other_encodings_are_refused(tmp_path: Path) -> None:
         read_ratings(path)
     with path.open(encoding="latin-1") as file:
         assert read_ratings(file).items.tolist() == ["7", "Z\xfcrich", "x"]
+
+
+def test_ratings_are_an_input_as_they_are() -> None:
+    gen = np.random.default_rng(0)
+    stars = np.outer(gen.random(30), gen.random(20)) + 0.1 * gen.standard_normal((30, 20))
+    places = np.argwhere(gen.random((30, 20)) < 0.6)
+    text = "".join(f"{i} {j} {stars[i, j]}\n" for i, j in places)
+    ratings = read_ratings(io.StringIO(text), dtype="float64")
+    whole = complete(ratings, 1, rng=0)
+    same = complete(ratings.triples, 1, shape=ratings.shape, rng=0)
+    np.testing.assert_array_equal(whole.U, same.U)
+    assert read(ratings, shape=(31, 20)).shape == (31, 20)
+    judged = complete(ratings, 1, validation=ratings, rng=0)
+    error = judged.predict(ratings.rows, ratings.cols) - ratings.values
+    np.testing.assert_allclose(
+        min(step.held_out for step in judged.history), np.sqrt(np.mean(error**2)), rtol=1e-3
+    )
+    with pytest.raises(InputError, match="triples are a tuple"):
+        complete(list(ratings.triples), 1, shape=ratings.shape)
