@@ -96,10 +96,10 @@ def complete(
 
     Parameters
     ----------
-    A : sparse array, array, or tuple (rows, columns, values)
+    A : sparse array, array, tuple (rows, columns, values), or Ratings
         Stored entries of a sparse array are observed, stored zeros too. NaN in a dense array is
         missing, and so is what is masked in a `numpy.ma` array. Triples need `shape`. It is in
-        host memory and never modified.
+        host memory and never modified. Integers compute in float64, float32 stays what it is.
     rank : int or "auto", optional
         In [1, min(m, n)]. None and "auto" choose it by the error at entries held out;
         ``result.info["rank_errors"]`` holds the errors of the ranks that were tried. If `init`
@@ -147,7 +147,7 @@ def complete(
         Relative change of the product, and relative residual, at which to stop. By default 1e-3
         for changes that are also small beside the residual, and for the residual of exact data
         1e-10 in double and 3e-6 in single precision.
-    validation : float or tuple (rows, columns, values), optional
+    validation : float, tuple (rows, columns, values) or Ratings, optional
         The share of the observed entries to hold out, or entries to judge the fit by. The work
         stops when the error there has not fallen for three steps, and the best factors are
         returned: what was held out has no part in them. "soft-impute" without `reg` chooses the
