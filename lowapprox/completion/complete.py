@@ -294,7 +294,7 @@ def complete(
             ConvergenceWarning,
             stacklevel=2,
         )
-    if text := lost(problem, factors, found):
+    if text := lost(problem, factors, found, watch.reason):
         warnings.warn(
             f"`complete`: {text} may be noise, and the fit is zero but for means and biases; "
             "`reg` as a number keeps what there is",
@@ -329,6 +329,7 @@ def _with_all(whole: Problem, method: str, factors: Factors, watch: Watch) -> Fa
         assert chosen is not None
         whole = replace(whole, ridge=float(chosen.matrix[0, 0]))
         return method_named(method)(whole, None, watch)
+    whole = replace(whole, rank=factors.rank - whole.row_bias - whole.col_bias)  # may be lower now
     # These begin anew whatever they are given.
     method = "als-cg" if method in {"auto", "increment", "irls"} else method
     return method_named(method)(whole, factors, watch)

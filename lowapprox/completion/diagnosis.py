@@ -14,9 +14,20 @@ from lowapprox._core.results import Result
 from lowapprox.completion.observations import Observations, compressed
 from lowapprox.completion.sorting import KERNEL_ENTRIES, Compressed, Host, row_numbers
 
-__all__ = ["Diagnostics", "announce", "core", "diagnose", "parts", "undetermined", "with_rows"]
+__all__ = [
+    "Diagnostics",
+    "announce",
+    "components",
+    "core",
+    "diagnose",
+    "parts",
+    "tie",
+    "undetermined",
+    "with_rows",
+]
 
 _SAFE_OVERSAMPLING = 1.5
+_POWER_STEPS, _NONE = 6, 1e-3
 _LISTED = 100  # components whose sizes are told
 
 
@@ -96,6 +107,12 @@ class Diagnostics(Result):
         return self.components == 1 and self.empty_rows == self.empty_cols == 0
 
     @property
+    def complete(self) -> bool:
+        """Whether all entries within the components are observed, of which there are few."""
+        known = sum(a * b for a, b in self.component_sizes)
+        return self.components == len(self.component_sizes) and known == self.count
+
+    @property
     def T(self) -> Diagnostics:
         """The diagnostics of the transpose."""
         return replace(
@@ -136,7 +153,7 @@ def diagnose(observed: Observations, rank: int) -> Diagnostics:
     counts = (observed.rows.counts, observed.columns.counts)
     empty = [int((c == 0).sum()) for c in counts]
     few = [int(((c > 0) & (c < rank)).sum()) for c in counts]
-    found, labels = _components(observed)
+    found, labels = observed.components
     cores = core(observed, rank) if any(few) else tuple(c > 0 for c in counts)
     sizes = np.stack([np.bincount(x[x >= 0], minlength=found) for x in labels])
     k = np.minimum(sizes.min(axis=0), rank)
@@ -192,6 +209,8 @@ def announce(found: Diagnostics, ridge: float | None, stacklevel: int = 3) -> No
     told = []
     if found.count < found.freedom and ridge is None:
         told.append(f"there are fewer entries than unknowns, {have}: the fit leans on the ridge")
+    elif found.count == found.freedom and ridge is None and not found.complete:
+        told.append(f"there are no more entries than unknowns, {have}: any values could be fitted")
     if ridge == 0:
         m, n = found.shape
         if found.oversampling < _SAFE_OVERSAMPLING and found.count < m * n:
@@ -236,9 +255,9 @@ def undetermined(observed: Observations, rank: int) -> tuple[int, int]:
 
     That is the one given, or the number of rows or columns of a component that has fewer.
     """
-    count, labels = _components(observed)
+    count, labels = observed.components
     sizes = np.stack([np.bincount(x[x >= 0], minlength=count) for x in labels])
-    needed = np.minimum(sizes.min(axis=0, initial=rank), rank)
+    needed = np.append(np.minimum(sizes.min(axis=0), rank), 0)
     rows, columns = (
         int(np.count_nonzero((x >= 0) & (half.counts < needed[x])))
         for x, half in zip(labels, (observed.rows, observed.columns), strict=True)
@@ -246,22 +265,68 @@ def undetermined(observed: Observations, rank: int) -> tuple[int, int]:
     return rows, columns
 
 
-def parts(observed: Observations) -> Iterator[tuple[Observations, Host, Host]]:
-    """Yield each connected component, with the numbers of its rows and columns."""
-    count, labels = _components(observed)
+def tie(observed: Observations, rng: np.random.Generator) -> float:
+    """Return how loosely entries hold a component together: near one, a few of them join its parts.
+
+    It is the second singular value of the pattern with each row and column over the root of the
+    number of its entries, by power iteration; the vector of the first one is known.
+    """
+    from lowapprox.completion.start import products
+
+    count, labels = observed.components
+    sides = (observed.rows, observed.columns)
+    degree = [half.counts.astype(np.float64) for half in sides]
+    scale = [1.0 / np.sqrt(np.maximum(d, 1.0)) for d in degree]
+    label = np.where(labels[1] < 0, count, labels[1])
+    total = np.maximum(np.bincount(label, degree[1], count + 1), 1.0)
+    A = products(observed, np.ones(observed.count, observed.dtype))
+    x, value = rng.standard_normal(observed.shape[1]), 0.0
+    for _ in range(_POWER_STEPS):
+        first = np.sqrt(degree[1])
+        x = x - first * (np.bincount(label, first * x, count + 1) / total)[label]
+        norm = float(np.linalg.norm(x))
+        y = scale[0] * A.mat((scale[1] * x / (norm or 1.0)).astype(observed.dtype)[:, None])[:, 0]
+        value = float(np.linalg.norm(y))
+        if value < _NONE:  # what is left is the rounding of the first one
+            return 0.0
+        x = scale[1] * A.rmat((scale[0] * y).astype(observed.dtype)[:, None])[:, 0]
+    return value
+
+
+def parts(
+    observed: Observations, values: Host | None = None, most: int | None = None
+) -> Iterator[tuple[Observations, Host, Host]]:
+    """Yield each connected component, with the numbers of its rows and columns.
+
+    Parameters
+    ----------
+    values : numpy.ndarray, optional
+        Others than those observed, in the order of the rows.
+    most : int, optional
+        How many there are at most; the smallest ones are left together.
+    """
+    count, labels = observed.components
+    entries = observed.rows
+    values = entries.values if values is None else values
     if count == 1 and observed.rows.counts.all() and observed.columns.counts.all():
+        if values is not entries.values:
+            observed = replace(observed, rows=replace(entries, values=values))
         m, n = observed.shape
         yield observed, np.arange(m), np.arange(n)
         return
-    numbers, entries = row_numbers(observed.rows), observed.rows
+    if most is not None:
+        count, labels = min(count, most), [np.minimum(x, most - 1) for x in labels]
+    numbers = row_numbers(entries)
+    order = np.argsort(labels[0][numbers], kind="stable")
+    bounds = np.searchsorted(labels[0][numbers[order]], np.arange(count + 1))
     for c in range(count):
         rows, columns = (np.flatnonzero(x == c) for x in labels)
-        own = np.flatnonzero(labels[0][numbers] == c)
+        own = order[bounds[c] : bounds[c + 1]]
         i = np.searchsorted(rows, numbers[own])
         j = np.searchsorted(columns, entries.indices[own])
         w = None if entries.weights is None else entries.weights[own]
         shape = (rows.size, columns.size)
-        yield compressed(i, j, entries.values[own], w, shape), rows, columns
+        yield compressed(i, j, values[own], w, shape), rows, columns
 
 
 def _neighbours(half: Compressed, rows: Host) -> Host:
@@ -273,7 +338,7 @@ def _neighbours(half: Compressed, rows: Host) -> Host:
     return found
 
 
-def _components(observed: Observations) -> tuple[int, list[Host]]:
+def components(observed: Observations) -> tuple[int, list[Host]]:
     """Return how many components there are, and that of each row and column."""
     (m, n), rows, columns = observed.shape, observed.rows, observed.columns
     if observed.count <= KERNEL_ENTRIES:

@@ -27,7 +27,7 @@ _GIVEN_UP = 1e6  # growth of the damping in steps that raise the objective
 _FEW = 4  # steps at a rank before the last
 
 
-@apart
+@apart("gauss-newton")
 def gauss_newton(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Fit a matrix of low rank by least squares linearized on the tangent space.
 
@@ -83,7 +83,9 @@ def _fitted(
         # Nielsen's rule: by the share of the predicted fall that came true.
         gain = (loss - lower) / max(predicted, 1e-300)
         share, growth, done = share * max(0.1, 1 - (2 * gain - 1) ** 3), 2.0, done + 1
-        change = float(np.linalg.norm(x) / np.linalg.norm(after.s)) if steps is None else np.nan
+        # Where nothing is observed the product may be large, so that all else looks like rest.
+        whole = min(float(np.linalg.norm(after.s)), entries.norm / np.sqrt(entries.density))
+        change = float(np.linalg.norm(x)) / whole if steps is None else np.nan
         point, residual, loss = after, left, lower
         size = entries.relative(residual)
         if watch("gauss-newton", point.factors, residual=size, change=change):
@@ -91,7 +93,9 @@ def _fitted(
         if not fell:
             break
     if steps is None:
-        watch.reason = "stagnated"
+        if not done:  # from the start no step leads down
+            watch("gauss-newton", point.factors, residual=entries.relative(residual))
+        watch.reason = watch.reason or "stagnated"
     return point.factors
 
 

@@ -8,12 +8,13 @@ from functools import partial
 
 import numpy as np
 
-from lowapprox.completion.diagnosis import parts
+from lowapprox.completion.diagnosis import core, parts
 from lowapprox.completion.gauss_newton import gauss_newton
 from lowapprox.completion.increment import increment
 from lowapprox.completion.irls import irls, reweighted
 from lowapprox.completion.observations import Observations
 from lowapprox.completion.problem import Factors, Method, Problem, Watch
+from lowapprox.completion.sorting import row_numbers
 from lowapprox.completion.tangent import Blocks, Entries, Point, Tangent, conjugate_gradients
 
 __all__ = ["identified", "live_rank", "recover"]
@@ -23,7 +24,7 @@ _ROUNDS = 4  # of four restarts each
 _PATIENCE = {"increment": 40, "irls": 20, "gauss-newton": 5}  # steps that are given
 _FALL = 0.9  # ... for the residual to fall by this
 _NEAR, _FAST, _FEW = 1e-4, 0.3, 4  # residual, and its fall in a few steps, before Gauss-Newton
-_CG_STEPS = 3000
+_CG_STEPS, _CG_WORK = 3000, 10**9  # steps, and numbers that they read, at most
 _TINY = 1e-12
 _DEAD = 10.0  # times the relative residual: components below it have no part in the fit
 _UNSEEN = 1e-2  # of the share of one direction: chance hides one in a hundred as well as that
@@ -94,6 +95,18 @@ def identified(entries: Entries, factors: Factors, rng: np.random.Generator) -> 
     return True
 
 
+def _redundant(observed: Observations, k: int) -> bool:
+    """Tell whether there are more entries than unknowns, where rows do not follow from others.
+
+    As many entries as unknowns leave a finite number of matrices, but seldom one. Rows and columns
+    with k entries follow from the rest.
+    """
+    rows, columns = core(observed, k + 1)
+    inside = rows[row_numbers(observed.rows)] & columns[observed.rows.indices]
+    count, a, b = (int(np.count_nonzero(x)) for x in (inside, rows, columns))
+    return count > k * (a + b - k) or count == a * b
+
+
 def live_rank(observed: Observations, factors: Factors) -> int:
     """Return the number of components that have a part in the fit."""
     gap = factors.residual(observed).astype(np.float64)
@@ -115,11 +128,12 @@ def _all_seen(entries: Entries, factors: Factors, rng: np.random.Generator) -> b
     point = Point.of(factors)
     gap = entries.values - entries.inner(point.U * point.s, point.V)
     k = _alive(point, entries.relative(gap))
-    if min(entries.shape) <= k:
+    if min(entries.shape) <= k or not _redundant(entries.observed, k):
         return False
     tangent = Tangent(entries, point.U[:, :k], point.V[:, :k])
     r = tangent.rank
     dimension = r * (sum(entries.shape) - r)
+    steps = min(_CG_STEPS, _CG_WORK // (entries.values.size * r) + 1)
     tiny = np.full(r, _TINY * entries.density)
     blocks = Blocks(tangent, tiny, np.diag(tiny))
     for _ in range(2):
@@ -131,7 +145,7 @@ def _all_seen(entries: Entries, factors: Factors, rng: np.random.Generator) -> b
             blocks,
             tangent.cleaned,
             tol=_TINY,
-            steps=_CG_STEPS,
+            steps=steps,
         )
         missed = np.linalg.norm(tangent.cleaned(found - hidden)) / np.linalg.norm(hidden)
         if not missed <= _UNSEEN / np.sqrt(dimension):

@@ -10,7 +10,7 @@ import numpy as np
 from lowapprox.completion.als import Alternation, gradients
 from lowapprox.completion.apart import apart
 from lowapprox.completion.problem import Factors, Problem, Watch
-from lowapprox.completion.start import leading_pairs
+from lowapprox.completion.start import leading_factors
 
 __all__ = ["extended", "fall", "increment", "rested", "stepwise"]
 
@@ -19,7 +19,7 @@ _SWEEPS = 5  # at least, for each rank: after fewer a wrong component may come i
 _SLOW = 0.97  # fall of the residual in a sweep, from which on the next component is worth more
 
 
-@apart
+@apart("increment")
 def increment(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Fit ranks 1, 2, ... in turn, the next component being the leading one of the residual.
 
@@ -80,9 +80,8 @@ def extended(problem: Problem, factors: Factors, count: int) -> Factors:
     """Return factors with the leading singular pairs of the residual appended."""
     observed = problem.observed
     gap = factors.residual(observed) if factors.rank else observed.rows.values
-    U, s, V = leading_pairs(observed, gap, count, problem.rng, steps=8)
-    scale = np.sqrt(s / max(observed.density, np.finfo(float).tiny)).astype(U.dtype)
+    new = leading_factors(observed, gap, count, problem.rng, steps=8)
     end = factors.rank - problem.col_bias  # before the last column, where that is of biases
-    pairs = ((factors.U, U * scale), (factors.V, V * scale))
-    U, V = (np.hstack([old[:, :end], new, old[:, end:]]) for old, new in pairs)
+    pairs = ((factors.U, new.U), (factors.V, new.V))
+    U, V = (np.hstack([old[:, :end], more, old[:, end:]]) for old, more in pairs)
     return Factors(U, V)

@@ -19,7 +19,7 @@ _ROUNDING = 1e-16
 _PATIENCE = 12  # steps without a fall of the smoothing before it is given up
 
 
-@apart
+@apart("irls")
 def irls(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Find a matrix of low rank through the observed entries by MatrixIRLS, corrected.
 

@@ -10,7 +10,7 @@ from lowapprox._core.threads import blas_threads
 from lowapprox.completion._request import Request
 from lowapprox.completion.als import noisy
 from lowapprox.completion.auto import searches
-from lowapprox.completion.diagnosis import Diagnostics, undetermined
+from lowapprox.completion.diagnosis import Diagnostics, tie, undetermined
 from lowapprox.completion.holdout import hold_out
 from lowapprox.completion.losses import judge
 from lowapprox.completion.problem import Factors, HeldOut, Problem, Watch
@@ -22,6 +22,8 @@ _SAFE_OVERSAMPLING = 3.0  # from which on an exact fit is taken for the truth wi
 _SHARE, _MOST_HELD = 0.01, 100_000  # what is held out for a check
 _CONTRADICTION = 10.0  # error at the entries held out over the residual
 _DEAD = 1e-9  # largest numbers of both factors, of values of size one
+_FIVE_DIGITS = 1e-5
+_LOOSE = 0.95  # value of `tie`; patterns without structure are below 0.6
 _ROUNDING = 1e-6  # error at the entries held out that needs no explanation
 
 
@@ -75,7 +77,7 @@ def judged(problem: Problem, factors: Factors, watch: Watch) -> Verdict:
                 "for the method",
             )
     why = ""
-    if reason == "residual" and not noisy(problem):
+    if reason == "residual" and problem.loss != "logit" and _exact(problem, factors):
         with blas_threads(1):
             why = _doubt(problem, factors)
     if why or reason == "not identified":
@@ -97,10 +99,20 @@ def _expected(problem: Problem, held: HeldOut, factors: Factors) -> tuple[float,
     return size, max(_CONTRADICTION * size, _ROUNDING)
 
 
+def _exact(problem: Problem, factors: Factors) -> bool:
+    """Tell whether a small residual is that of an exact fit, and not what a ridge has left."""
+    if not noisy(problem):
+        return True
+    observed = problem.observed
+    gap = np.linalg.norm(factors.residual(observed).astype(np.float64))
+    return bool(gap <= _FIVE_DIGITS * np.linalg.norm(observed.rows.values))
+
+
 def _doubt(problem: Problem, factors: Factors) -> str:
     """Say why an exact fit is not the only one of its rank; nothing if it is.
 
-    Of large problems only the numbers of entries in rows and columns are looked at.
+    Large problems are looked at closely only if few entries tie parts of the matrix together.
+    Biases are taken for two columns like others: then there may be doubt without need.
     """
     observed = problem.observed
     if not observed.norm:
@@ -112,7 +124,7 @@ def _doubt(problem: Problem, factors: Factors) -> str:
         few = undetermined(observed, live_rank(observed, factors))
         if any(few):
             return f": {few[0]} rows and {few[1]} columns hold fewer entries than its rank"
-    if searches(problem):
+    if searches(problem) or tie(observed, problem.rng) > _LOOSE:
         from lowapprox.completion.hard import identified
         from lowapprox.completion.tangent import Entries
 
@@ -128,10 +140,12 @@ def died_out(problem: Problem, factors: Factors) -> bool:
     return learned and sizes[0] * sizes[1] < _DEAD and problem.observed.norm > 0.0
 
 
-def lost(problem: Problem, factors: Factors, found: Diagnostics) -> str:
+def lost(problem: Problem, factors: Factors, found: Diagnostics, reason: str) -> str:
     """Say which values the learned ridge has taken for noise, all of `A` or of its components."""
     observed, components = problem.observed, found.components
     if not observed.count or problem.ridge is not None or problem.loss == "logit":
+        return ""
+    if reason in {"callback", "max_iter"}:  # it has not come to that
         return ""
     if died_out(problem, factors):
         return "all values of `A`"

@@ -57,6 +57,13 @@ class Observations:
             total += float(v @ v if w is None else (w[part] * v) @ v)
         return float(np.sqrt(total))
 
+    @cached_property
+    def components(self) -> tuple[int, list[Host]]:
+        """How many connected components there are, and that of each row and column."""
+        from lowapprox.completion.diagnosis import components
+
+        return components(self)
+
     @property
     def T(self) -> Observations:
         """The observations of the transpose."""

@@ -18,6 +18,7 @@ from lowapprox.completion.tall import finite
 __all__ = ["Factors", "HeldOut", "Method", "Problem", "Record", "Watch"]
 
 _IMPROVEMENT = 1e-4  # relative fall of the error that counts
+_BOTH = 10.0  # change of the residual over that of the product, from which on they disagree
 _STILL = 1e-3  # change of the product over the residual, from which on nothing happens any more
 
 
@@ -236,7 +237,7 @@ class Watch:
             self.reason = "callback"
         elif residual <= least:
             self.reason = "residual"
-        elif change <= small:
+        elif change <= small and self._rests(small):
             self.reason = "change"
             self.best = factors if held is None else self.best
         elif held is not None and self.patience is not None and self._since >= self.patience:
@@ -244,6 +245,16 @@ class Watch:
         elif len(self.history) >= problem.max_iter:
             self.reason = "max_iter"
         return bool(self.reason)
+
+    def _rests(self, small: float) -> bool:
+        """Tell whether the residual has changed as little as the product.
+
+        It has not where entries that nothing is known of are far larger than all others.
+        """
+        last = [
+            step.residual for step in self.history[-2:] if step.method == self.history[-1].method
+        ]
+        return len(last) < 2 or not abs(last[1] - last[0]) > _BOTH * small
 
     def go_on(self, *, forget: bool = False) -> None:
         """Forget why the last method stopped, and what was best, for another one to follow."""

@@ -15,7 +15,7 @@ __all__ = ["scaled_gd"]
 _REFRESH = 20  # steps after which the residual is computed anew, for its rounding
 
 
-@apart
+@apart("scaled-gd")
 def scaled_gd(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Descend along the gradients of both factors, each scaled by the Gram matrix of the other.
 
@@ -31,6 +31,8 @@ def scaled_gd(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
         return zero_fit(problem, "scaled-gd", watch)
     point = Point.of(start) if start else spectral_start(entries, problem.rank, problem.rng)
     L, R = point.factors.U, point.factors.V
+    # Where nothing is observed the product may be large, so that all else looks like rest.
+    expected = entries.norm**2 / entries.density
     z = np.empty(0)
     while True:
         if len(watch.history) % _REFRESH == 0 or not z.size:
@@ -42,7 +44,8 @@ def scaled_gd(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
         beyond = entries.inner(dL, dR)
         cost = ridge * np.array([_dot(dL, dL) + _dot(dR, dR), -2 * (_dot(L, dL) + _dot(R, dR))])
         h = _best_step(z, along, beyond, entries, cost)
-        change = h * np.sqrt(_tangent_norm2(L, R, dL, dR) / _tangent_norm2(L, R, L, 0 * R))
+        size = min(_tangent_norm2(L, R, L, 0 * R), expected)
+        change = h * np.sqrt(_tangent_norm2(L, R, dL, dR) / size)
         L, R = L - h * dL, R - h * dR
         z += h * (h * beyond - along)
         residual = entries.relative(z)

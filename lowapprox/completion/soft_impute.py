@@ -21,7 +21,7 @@ _SWEEPS = 500  # at one penalty
 _COARSE = 1e-3  # change of the product at which penalties before the last are left
 
 
-@apart
+@apart("soft-impute")
 def soft_impute(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """Minimize ``|residual|^2 + 2 ridge (sum of singular values)`` by softImpute-ALS.
 

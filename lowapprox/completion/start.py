@@ -7,12 +7,22 @@ from typing import Any
 import numpy as np
 
 from lowapprox._core.csr import csr_products
+from lowapprox.completion.diagnosis import parts
 from lowapprox.completion.observations import Compressed, Host, Observations
 from lowapprox.completion.problem import Factors, Problem
 from lowapprox.completion.sorting import row_numbers
 from lowapprox.completion.tall import factored, times
 
-__all__ = ["leading_pairs", "mean_biases", "spectral_start", "with_biases"]
+__all__ = [
+    "leading_factors",
+    "leading_pairs",
+    "mean_biases",
+    "products",
+    "spectral_start",
+    "with_biases",
+]
+
+_COMPONENTS = 100  # that have a start of their own
 
 
 def spectral_start(problem: Problem, *, steps: int) -> Factors:
@@ -24,11 +34,8 @@ def spectral_start(problem: Problem, *, steps: int) -> Factors:
         values = values - biases[0][row_numbers(observed.rows)]
     if biases[1] is not None:
         values = values - biases[1][observed.rows.indices]
-    U, s, V = leading_pairs(observed, values, k, problem.rng, steps=steps, trim=True)
-    s = np.sqrt(s / max(observed.density, np.finfo(float).tiny)).astype(U.dtype)
-    U *= s
-    V *= s
-    return with_biases(problem, Factors(U, V), biases)
+    factors = leading_factors(observed, values, k, problem.rng, steps=steps, trim=True)
+    return with_biases(problem, factors, biases)
 
 
 def mean_biases(problem: Problem) -> tuple[Host | None, Host | None]:
@@ -80,6 +87,45 @@ def with_biases(
     return Factors(U, V)
 
 
+def leading_factors(
+    observed: Observations,
+    values: Host,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    steps: int,
+    trim: bool = False,
+) -> Factors:
+    """Return balanced factors of leading pairs of the zero-filled matrix over its density.
+
+    Each connected component has pairs of its own: those of the whole may lie in one of them, and
+    rows of others, as small as rounding, would be given huge partners.
+    """
+    if observed.components[0] <= 1:
+        return _balanced(observed, values, count, rng, steps=steps, trim=trim)
+    (m, n), dtype = observed.shape, values.dtype
+    whole = Factors(np.zeros((m, count), dtype), np.zeros((n, count), dtype))
+    for part, rows, columns in parts(observed, values, _COMPONENTS):
+        k = min(count, *part.shape)
+        inside = _balanced(part, part.rows.values, k, rng, steps=steps, trim=trim)
+        whole.U[rows, :k], whole.V[columns, :k] = inside.U, inside.V
+    return whole
+
+
+def _balanced(
+    observed: Observations,
+    values: Host,
+    count: int,
+    rng: np.random.Generator,
+    **how: Any,
+) -> Factors:
+    U, s, V = leading_pairs(observed, values, count, rng, **how)
+    s = np.sqrt(s / max(observed.density, np.finfo(float).tiny)).astype(U.dtype)
+    U *= s
+    V *= s
+    return Factors(U, V)
+
+
 def leading_pairs(
     observed: Observations,
     values: Host,
@@ -102,7 +148,7 @@ def leading_pairs(
         has a singular vector of its own, which says nothing about the rest.
     """
     m, n = observed.shape
-    A = csr_products(_matrix(observed.rows, values, observed.shape))
+    A = products(observed, values)
     row_scale = col_scale = None
     if trim:
         row_scale = _trimming(observed.rows).astype(values.dtype)[:, None]
@@ -132,6 +178,11 @@ def leading_pairs(
         s[:count].astype(dtype),
         V @ left[:, :count].astype(dtype),
     )
+
+
+def products(observed: Observations, values: Host) -> Any:
+    """Return the products with the sparse matrix of some values at the entries."""
+    return csr_products(_matrix(observed.rows, values, observed.shape))
 
 
 def _orthonormal(X: Host) -> Host:

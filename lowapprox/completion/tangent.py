@@ -198,7 +198,7 @@ class Point:
         """Decompose a product."""
         Q, R = np.linalg.qr(factors.U.astype(np.float64))
         P, T = np.linalg.qr(factors.V.astype(np.float64))
-        u, s, vh = np.linalg.svd(R @ T.T)
+        u, s, vh = np.linalg.svd(R @ T.T, full_matrices=False)  # fewer rows than columns
         return Point(Q @ u, s, P @ vh.T)
 
 

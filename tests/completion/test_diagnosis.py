@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ def test_the_kernel_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     observed, rows, columns = many_parts()
     by_scipy = diagnose(observed, 2)
     monkeypatch.setattr(diagnosis, "KERNEL_ENTRIES", 100)
-    compiled = diagnose(observed, 2)
+    compiled = diagnose(replace(observed), 2)
     for found in (compiled, by_scipy):
         assert np.array_equal(found.row_component, rows)
         assert np.array_equal(found.col_component, columns)
@@ -162,7 +163,10 @@ def test_what_is_refused_and_told() -> None:
     found = diagnose(read(few), 2)
     with pytest.warns(AccuracyWarning, match=r"hardly more .* 18 entries for 18"):
         announce(found, 0.0)
-    announce(found, None)
+    with pytest.warns(AccuracyWarning, match=r"no more entries than unknowns, 18 entries for 18"):
+        announce(found, None)
+    announce(diagnose(read(full[:1]), 1), None)  # as many, but all there are
+    assert not found.complete
     apart = np.full((7, 6), np.nan)
     apart[:3, :2], apart[3:, 2:] = 1.0, 2.0
     with pytest.warns(AccuracyWarning, match=r"into 2 parts .* \(4 x 4, 3 x 2\)"):
