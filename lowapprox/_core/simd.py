@@ -39,6 +39,7 @@ __all__ = [
     "veq",
     "vfill",
     "vfunnel",
+    "vgather",
     "vload",
     "vmul",
     "vmuladd",
@@ -124,6 +125,26 @@ def _load(_: Any, array: Any, _start: Any, lanes: Any) -> Any:
         return load
 
     return result(array, types.intp, lanes), codegen
+
+
+def _gather(_: Any, array: Any, index: Any, _start: Any, lanes: Any) -> Any:
+    result = _Vector(array.dtype, lanes.count)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data, places = (
+            context.make_array(kind)(context, builder, value).data
+            for kind, value in zip(sig.args[:2], args[:2], strict=True)
+        )
+        v = ir.Constant(context.get_value_type(result), ir.Undefined)
+        for k in range(lanes.count):
+            at = builder.load(
+                builder.gep(places, [builder.add(args[2], ir.Constant(args[2].type, k))])
+            )
+            number = builder.load(builder.gep(data, [at]))
+            v = builder.insert_element(v, number, ir.Constant(ir.IntType(32), k))
+        return v
+
+    return result(array, index, types.intp, lanes), codegen
 
 
 def _store(_: Any, array: Any, _start: Any, v: Any) -> Any:
@@ -321,6 +342,12 @@ def _sum(_: Any, v: Any) -> Any:
 def vload(array: Any, start: Any, lanes: Any) -> Any:
     """Return ``array[start : start + len(lanes)]`` as a vector."""
     return array[start : start + len(lanes)].copy()
+
+
+@compiled_as(_gather)
+def vgather(array: Any, index: Any, start: Any, lanes: Any) -> Any:
+    """Return ``array[index[start : start + len(lanes)]]`` as a vector."""
+    return array[index[start : start + len(lanes)]]
 
 
 @compiled_as(_store)

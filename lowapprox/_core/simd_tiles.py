@@ -88,18 +88,20 @@ def _inner(_: Any, v: Any, array: Any, _start: Any, _step: Any, tile: Any) -> An
     return v(v, array, types.intp, types.intp, tile), codegen
 
 
-def _dots(_: Any, array: Any, places: Any, _first: Any, _column: Any, tile: Any, rows: Any) -> Any:
+def _dots(
+    _: Any, array: Any, index: Any, _first: Any, _step: Any, _column: Any, tile: Any, rows: Any
+) -> Any:
     result = vector_type(array.dtype, rows.count)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         vector = context.get_value_type(tile.dtype)
         muladd = standard(builder, "fmuladd", vector, 3)
         sums = []
-        for row in _placed_rows(context, builder, sig, args[:4], tile, rows.count):
+        for row in _indexed_rows(context, builder, sig, args[:5], tile, rows.count):
             total = None
             for c, place in enumerate(row):
                 part = builder.load(place, align=array.dtype.bitwidth // 8)
-                factor = builder.extract_value(args[4], c)
+                factor = builder.extract_value(args[5], c)
                 total = (
                     builder.call(muladd, [part, factor, total])
                     if total
@@ -108,23 +110,24 @@ def _dots(_: Any, array: Any, places: Any, _first: Any, _column: Any, tile: Any,
             sums.append(total)
         return lane_sums(builder, sums, vector.count)
 
-    return result(array, places, types.intp, types.intp, tile, rows), codegen
+    return result(array, index, types.intp, types.intp, types.intp, tile, rows), codegen
 
 
-def _combine(_: Any, array: Any, places: Any, _first: Any, _column: Any, tile: Any, v: Any) -> Any:
-
+def _combine(
+    _: Any, array: Any, index: Any, _first: Any, _step: Any, _column: Any, tile: Any, v: Any
+) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         vector = context.get_value_type(tile.dtype)
         muladd = standard(builder, "fmuladd", vector, 3)
         # Lanes are broadcast by loads, which have more room than shuffles. To read the rows again
         # is cheaper than to keep them: they are more than the registers. The sum of the rows does
         # not wait for that of the rows before.
-        kept = cgutils.alloca_once_value(builder, args[5])
+        kept = cgutils.alloca_once_value(builder, args[6])
         nothing = ir.FunctionType(ir.VoidType(), [kept.type])
         builder.asm(nothing, "", "r,~{memory}", [kept], True)
         lane = builder.bitcast(kept, vector.element.as_pointer())
         totals: list[Any] = [None] * tile.count
-        rows = _placed_rows(context, builder, sig, args[:4], tile, v.count)
+        rows = _indexed_rows(context, builder, sig, args[:5], tile, v.count)
         for r, row in enumerate(rows):
             factor = builder.gep(lane, [ir.Constant(ir.IntType(32), r)])
             factor = broadcast(builder, builder.load(factor), vector)
@@ -135,29 +138,32 @@ def _combine(_: Any, array: Any, places: Any, _first: Any, _column: Any, tile: A
                     if totals[c]
                     else builder.fmul(factor, part)
                 )
-        before = [builder.extract_value(args[4], c) for c in range(tile.count)]
+        before = [builder.extract_value(args[5], c) for c in range(tile.count)]
         totals = [builder.fadd(*pair) for pair in zip(before, totals, strict=True)]
         return _packed(context, builder, tile, totals)
 
-    return tile(array, places, types.intp, types.intp, tile, v), codegen
+    return tile(array, index, types.intp, types.intp, types.intp, tile, v), codegen
 
 
-def _placed_rows(
+def _indexed_rows(
     context: Any, builder: Any, sig: Any, args: Any, tile: Any, count: int
 ) -> list[list[Any]]:
     """Return pointers to the vectors of `count` rows, each as long as a tile."""
     vector = context.get_value_type(tile.dtype)
-    data, places = (
+    data, index = (
         context.make_array(kind)(context, builder, value).data
         for kind, value in zip(sig.args[:2], args[:2], strict=True)
     )
-    index = [ir.Constant(ir.IntType(64), c) for c in range(tile.count)]
+    wide = ir.IntType(64)
     rows = []
     for r in range(count):
-        place = builder.gep(places, [builder.add(args[2], ir.Constant(args[2].type, r))])
-        at = builder.add(builder.load(place), args[3])
+        place = builder.gep(index, [builder.add(args[2], ir.Constant(args[2].type, r))])
+        number = builder.load(place)
+        if number.type != wide:
+            number = builder.sext(number, wide)
+        at = builder.add(builder.mul(number, args[3]), args[4])
         first = builder.bitcast(builder.gep(data, [at]), vector.as_pointer())
-        rows.append([builder.gep(first, [c]) for c in index])
+        rows.append([builder.gep(first, [ir.Constant(wide, c)]) for c in range(tile.count)])
     return rows
 
 
@@ -252,24 +258,25 @@ def vinner(v: Any, array: Any, start: Any, step: Any, tile: Any) -> Any:
 
 
 @compiled_as(_dots)
-def vdots(array: Any, places: Any, first: Any, column: Any, tile: Any, rows: Any) -> Any:
+def vdots(array: Any, index: Any, first: Any, step: Any, column: Any, tile: Any, rows: Any) -> Any:
     """Return the inner products of a tile with rows of an array, a lane for each item of `rows`.
 
-    Row r is as long as all vectors of the tile and begins at ``places[first + r] + column``, with
-    places of type int64.
+    Row r is as long as all vectors of the tile and begins at ``index[first + r] * step + column``.
     """
-    return _rows_at(array, places, first, column, tile, len(rows)) @ np.concatenate(tile)
+    return _rows_at(array, index, first, step, column, tile, len(rows)) @ np.concatenate(tile)
 
 
 @compiled_as(_combine)
-def vcombine(array: Any, places: Any, first: Any, column: Any, tile: Any, v: Any) -> Any:
+def vcombine(array: Any, index: Any, first: Any, step: Any, column: Any, tile: Any, v: Any) -> Any:
     """Return the tile plus the sum of rows of an array, placed as in `vdots`, times lanes of v."""
-    rows = _rows_at(array, places, first, column, tile, v.size)
+    rows = _rows_at(array, index, first, step, column, tile, v.size)
     return tuple(np.split(np.concatenate(tile) + v @ rows, len(tile)))
 
 
-def _rows_at(array: Any, places: Any, first: Any, column: Any, tile: Any, count: int) -> Any:
-    at = places[first : first + count, None] + column
+def _rows_at(
+    array: Any, index: Any, first: Any, step: Any, column: Any, tile: Any, count: int
+) -> Any:
+    at = index[first : first + count, None].astype(np.intp) * step + column
     return array[at + np.arange(sum(v.size for v in tile))]
 
 

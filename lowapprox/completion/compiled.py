@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,17 @@ import numpy as np
 from lowapprox._core.panels import aligned_empty
 from lowapprox._core.threads import kernel_threads, run_blocks
 from lowapprox.completion.halfstep import Gauge, Half, HalfSums
-from lowapprox.completion.observations import Host
+from lowapprox.completion.observations import Compressed, Host
 
 __all__ = ["CompiledGradients"]
 
 _GROUP = (0,) * 8  # entries that go together
 _LARGE = 1 << 21  # bytes, of which a page is worth while
 _BLOCKS = 64  # of rows, for every number of threads the same
+_WIDE = 1 << 21  # bytes of F, from which on its rows are met by tiles
+_TILE = 5 << 18  # bytes of F that stay in the second cache
+_LEAST = 16  # tasks, that their memory stays small
+_USE = 5  # how often a tile meets a row of X, and a block a row of F, for that to pay
 
 
 class CompiledGradients:
@@ -61,25 +66,22 @@ class CompiledGradients:
         none = np.empty(0, dtype)
         diagonal, spread = np.ones(width, dtype), np.zeros(width, dtype)
         diagonal[:k], spread[:k] = gauge.expected, gauge.spread
+        plan = _plan(half, F.shape[0], width * dtype.itemsize)
         entries = kernels.Entries(
-            e.indptr, e.indices, e.values, *(none if x is None else x for x in (e.weights, offset))
+            indptr=e.indptr,
+            indices=e.indices,
+            values=e.values,
+            weights=none if e.weights is None else e.weights,
+            offset=none if offset is None else offset,
+            cuts=plan.cuts,
         )
         model = kernels.Model(diagonal, spread, half.totals, dtype.type(ridge))
         layout = kernels.Layout((0,) * lanes, (0,) * parts, (0,) * panels, _GROUP)
-        room = -(-int(e.counts.max(initial=0)) // len(_GROUP)) * len(_GROUP)
-        key = (room, width, dtype)
+        key = (plan.block, plan.tiles, plan.room, width, dtype, e.weights is None)
         if key not in self._scratch:
-            self._scratch[key] = [
-                kernels.Scratch(
-                    np.empty(room, dtype),
-                    np.empty(room, dtype),
-                    np.empty(room, np.int64),
-                    aligned_empty((1, 6 * width), dtype)[0],
-                )
-                for _ in range(kernel_threads())
-            ]
+            self._scratch[key] = [_scratch(plan, e, width, dtype) for _ in range(kernel_threads())]
         free = self._scratch[key]
-        bounds = _balanced(e.indptr, _BLOCKS)
+        bounds = plan.bounds
         sums = np.zeros((len(bounds) - 1, 4, max(lanes, len(_GROUP))))
         flat_F, flat_X = _flat(F, width), _flat(X, width)
 
@@ -93,6 +95,85 @@ class CompiledGradients:
 
         run_blocks(work, len(bounds) - 1)
         return HalfSums(*(float(s) for s in sums.sum(axis=(0, 2))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How the rows of X are shared out, by sizes and counts alone.
+
+    Attributes
+    ----------
+    bounds : list of int
+        Of the rows of a task.
+    block : int
+        Rows that take a step together.
+    room : int
+        Entries of a block, at most.
+    cuts : numpy.ndarray, shape (m, tiles - 1)
+        Where the tiles of a row end.
+    """
+
+    bounds: list[int]
+    block: int
+    room: int
+    cuts: Host
+
+    @property
+    def tiles(self) -> int:
+        """The number of tiles."""
+        return int(self.cuts.shape[1]) + 1
+
+
+def _tiles(e: Compressed, n: int, row: int) -> tuple[int, int]:
+    """Return in how many tiles to meet n rows of F of so many bytes, and the number of tasks.
+
+    Tiles are of use if F is large, and if a tile meets a row of X, and a block a row of F, often.
+    """
+    m, count = e.indptr.size - 1, e.indices.size
+    tiles, tasks = min(-(-n * row // _TILE), count // (_USE * m)), count // (4 * _USE * n) * 4
+    pays = n * row > _WIDE and tiles > 1 and tasks >= _LEAST
+    return (tiles, tasks) if pays else (1, _BLOCKS)
+
+
+def _plan(half: Half, n: int, row: int) -> _Plan:
+    """Return a plan for n rows of F of so many bytes."""
+    from lowapprox.completion.kernels_cg import cut
+
+    e = half.entries
+    tiles, tasks = _tiles(e, n, row)
+    if tiles not in half.plans:
+        bounds = _balanced(e.indptr, tasks)
+        cuts = np.empty((e.indptr.size - 1, tiles - 1), np.int32)
+        block, room = 1, int(e.counts.max(initial=0))
+        if tiles > 1:
+            block, room = int(np.diff(bounds).max()), int(np.diff(e.indptr[bounds]).max())
+            columns = -(-n // tiles)
+            run_blocks(
+                lambda i: cut(e.indptr, e.indices, columns, bounds[i], bounds[i + 1], cuts),
+                len(bounds) - 1,
+            )
+        half.plans[tiles] = _Plan(bounds, block, room, cuts)
+    plan: _Plan = half.plans[tiles]
+    return plan
+
+
+def _scratch(plan: _Plan, entries: Compressed, width: int, dtype: np.dtype[Any]) -> Any:
+    from lowapprox.completion.kernels_cg import Scratch
+
+    block, g = plan.block, len(_GROUP)
+    room = plan.room + plan.tiles * g
+    residual, direction, image = (aligned_empty((1, block * width), dtype)[0] for _ in range(3))
+    return Scratch(
+        starts=np.empty((plan.tiles, block + 1), np.intp),
+        indices=np.empty(room, entries.indices.dtype),
+        y=np.zeros(room, dtype),  # what is read behind the entries is to be finite
+        weights=np.zeros(0 if entries.weights is None else room, dtype),
+        residual=residual,
+        direction=direction,
+        image=image,
+        curvature=np.empty(block * g, dtype),
+        slope=np.empty(block, dtype),
+    )
 
 
 def _in_large_pages(shape: tuple[int, int], dtype: np.dtype[Any]) -> Host:

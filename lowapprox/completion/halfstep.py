@@ -8,7 +8,7 @@ is the preconditioner of all rows, at no cost for a single one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -157,11 +157,14 @@ class Half:
         The sum of the weights of each row.
     popularity : numpy.ndarray, shape (n,)
         The same for each column.
+    plans : dict
+        What compiled code has found out about the entries.
     """
 
     entries: Compressed
     totals: Host
     popularity: Host
+    plans: dict[int, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def levels(self) -> tuple[Host, Host]:

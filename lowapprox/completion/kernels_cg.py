@@ -1,16 +1,22 @@
-"""Rows of a factor by preconditioned conjugate gradients, one row after the other.
+"""Rows of a factor by preconditioned conjugate gradients.
 
-Every step is one pass over the rows of the other factor that a row of X meets: ``len(group)`` of
+Every step is one pass over the rows of the other factor F that a row of X meets: ``len(group)`` of
 them at a time, their inner products with the direction side by side, and then their sum. The
-direction and the sum stay in registers where they fit. The rows are read where they are: once met
-they are in the cache, where the steps that follow find them. The last step needs no more than its
-length, and that no sum.
+direction and the sum stay in registers where they fit. The last step needs no more than its length,
+and that no sum.
 
-Rows of F at random places are what it waits for: with 10 million entries of 100,000 x 20,000 in
-single precision, one step and one core, a sweep took 0.15 s at 32 columns and 0.28 s at 64 (with
-512-bit vectors), but 0.11 s and 0.12 s with all rows of F in the first cache. Single rows of 128 to
-512 bytes out of 25 MB can be read at 20 to 30 GB/s. To fetch four times as far ahead, into the
-second cache, or also for the rows of X that follow, gained nothing below 256 columns.
+Rows of F at random places are what it waits for: one core waits for as many lines as it can, and so
+reads 10 to 15 GB/s that are not in its own cache. There are two ways to wait less:
+
+- row by row: all steps of a row of X follow one another, and from the second one on the rows of F
+  are found in the cache;
+- by tiles: a block of rows of X makes each step together, and meets one tile of F after the other,
+  which is small enough to stay in the cache. The entries of the block are copied in that order.
+
+With 10 million entries of 100,000 x 20,000 in single precision and one step, the rows of the long
+side of F took 90 and 213 ms row by row for 64 and 128 columns, 62 and 140 ms by tiles (2 threads,
+512-bit vectors, second caches of 2 MB). The short side gained nothing: popular rows stay in the
+cache by themselves.
 
 F and X are flat, with ``len(panels) * len(parts) * len(lanes)`` numbers for each row. Rows of X do
 not depend on one another, so no bit depends on how they are shared out among threads.
@@ -28,6 +34,7 @@ from lowapprox._core.simd import (
     vdiv,
     vdouble,
     vfill,
+    vgather,
     vload,
     vmul,
     vmuladd,
@@ -35,23 +42,28 @@ from lowapprox._core.simd import (
     vstore,
     vsub,
     vsum,
+    vwhere,
 )
 from lowapprox._core.simd_tiles import vcombine, vdots, vfetch, vtile, vtile_store
 
-__all__ = ["Entries", "Layout", "Model", "Scratch", "conjugate_gradients"]
+__all__ = ["Entries", "Layout", "Model", "Scratch", "conjugate_gradients", "cut"]
 
 _AHEAD = 16  # entries between the one that is read and the one whose loading begins
 _LONG = 1 << 19  # bytes of F for one row of X, from which on they do not wait in the cache
 
 
 class Entries(NamedTuple):
-    """Compressed rows; `weights` may be empty, and `offset` of the columns too."""
+    """Compressed rows; `weights` may be empty, and `offset` of the columns too.
+
+    The tiles of row i end ``cuts[i]`` entries after its first one; the last tile is not told.
+    """
 
     indptr: Any
     indices: Any
     values: Any
     weights: Any
     offset: Any
+    cuts: Any
 
 
 class Model(NamedTuple):
@@ -76,46 +88,82 @@ class Layout(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for the entries of the longest row, rounded up to groups, and for six rows."""
+    """Room for a block of rows of X and its entries, in the order of tiles.
 
+    Row i of the block has the entries from ``starts[t, i]`` to ``starts[t, i + 1]`` in tile t.
+    """
+
+    starts: Any
+    indices: Any
     y: Any
     weights: Any
-    places: Any
-    rows: Any
+    residual: Any
+    direction: Any
+    image: Any
+    curvature: Any
+    slope: Any
+
+
+@kernel()
+def cut(indptr: Any, indices: Any, columns: int, first: int, last: int, cuts: Any) -> None:
+    """Tell where the tiles of rows `first` to `last` end, which have so many columns."""
+    for i in range(first, last):
+        at, end = np.uintp(indptr[i]), np.uintp(indptr[i + 1])
+        for t in range(cuts.shape[1]):
+            while at < end and indices[at] < (t + 1) * columns:
+                at += np.uintp(1)
+            cuts[i, t] = at - np.uintp(indptr[i])
+
+
+@kernel()
+def _arrange(entries: Any, first: int, rows: int, group: Any, scratch: Any) -> int:
+    """Copy the entries of a block, with offsets subtracted, and return where they end.
+
+    Behind each tile there is room for a group.
+    """
+    indptr, indices, values, weights, offset, cuts = entries
+    starts, near, y, share = scratch.starts, scratch.indices, scratch.y, scratch.weights
+    g, tiles = len(group), cuts.shape[1]
+    to = 0
+    for t in range(tiles + 1):
+        starts[t, 0] = to
+        for i in range(rows):
+            n = indptr[first + i + 1] - indptr[first + i]
+            begin = cuts[first + i, t - 1] if t else 0
+            to += (cuts[first + i, t] if t < tiles else n) - begin
+            starts[t, i + 1] = to
+        for e in range(g):  # what is read there has no weight, but is read
+            near[to + e] = 0
+        to += g
+    for i in range(rows):
+        at = indptr[first + i]
+        for t in range(tiles + 1):
+            start, stop = starts[t, i], starts[t, i + 1]
+            if at + stop - start + g <= indices.size:
+                for j in range(start, stop, g):
+                    known = vload(values, at + j - start, group)
+                    if offset.size:
+                        known = vsub(known, vgather(offset, indices, at + j - start, group))
+                    vstore(near, j, vload(indices, at + j - start, group))
+                    vstore(y, j, known)
+                    if weights.size:
+                        vstore(share, j, vload(weights, at + j - start, group))
+            else:
+                for j in range(start, stop):
+                    column = indices[at + j - start]
+                    near[j] = column
+                    y[j] = values[at + j - start]
+                    if offset.size:
+                        y[j] -= offset[column]
+                    if weights.size:
+                        share[j] = weights[at + j - start]
+            at += stop - start
+    return to - g
 
 
 @kernel(inline=True)
 def _add(sums: Any, at: int, v: Any, lanes: Any) -> None:
     vstore(sums, at, vadd(vload(sums, at, lanes), vdouble(v)))
-
-
-@kernel(inline=True)
-def _take(entries: Any, start: int, n: int, w: int, g: int, scratch: Any) -> None:
-    """Write places in F, what the products should be, and weights; behind the last a weight of 0.
-
-    The number of entries is at least one.
-    """
-    _, indices, values, weights, offset = entries
-    y, share, places, _ = scratch
-    one, zero = y.dtype.type(1), y.dtype.type(0)
-    columns, known = indices[start : start + n], values[start : start + n]
-    for t in range(n):
-        places[t] = np.int64(columns[t]) * w
-    for t in range(n):
-        y[t] = known[t]
-    if offset.size:
-        for t in range(n):
-            y[t] -= offset[columns[t]]
-    if weights.size:
-        given = weights[start : start + n]
-        for t in range(n):
-            share[t] = given[t]
-    else:
-        for t in range(n):
-            share[t] = one
-    last = places[n - 1]
-    for t in range(-n % g):
-        places[n + t], y[n + t], share[n + t] = last, zero, zero
 
 
 @kernel(inline=True)
@@ -130,6 +178,13 @@ def _fetch(F: Any, indices: Any, first: int, end: int, layout: Any) -> None:
             vfetch(F, at + c, lanes, parts)
 
 
+@kernel(inline=True)
+def _known(first: int, base: int, stop: int, g: int) -> Any:
+    """Return a bit for each lane of a group that begins at `base`, where it is not outside."""
+    one = np.uint64(1)
+    return (one << np.uint64(min(stop - base, g))) - (one << np.uint64(first - base))
+
+
 @kernel()
 def conjugate_gradients(
     entries: Any, F: Any, X: Any, model: Any, steps: int, layout: Any, first: int, last: int,
@@ -140,106 +195,117 @@ def conjugate_gradients(
     Add up what `HalfSums` tells: of each number as many partial sums as there are lanes, or
     entries in a group, if these are more.
     """
-    indptr, indices = entries.indptr, entries.indices
+    indptr = entries.indptr
     expected, spread, totals, ridge = model
     lanes, parts, panels, group = layout
-    y, share, places, rows = scratch
+    starts, near, y, share, residual, along, product, curvature, slope = scratch
+    weighted, tiles, block = entries.weights.size > 0, starts.shape[0], slope.size
     v, g = len(lanes), len(group)
     panel = v * len(parts)
     w = panel * len(panels)
     slot = max(v, g)
-    # The places of the row, the residual, the direction, its image, the preconditioner and the
-    # ridges.
-    x, r, p, q, inverse, lam = 0, w, 2 * w, 3 * w, 4 * w, 5 * w
     zero, none = F.dtype.type(0), vfill(F.dtype.type(0), lanes)
-    least = np.finfo(F.dtype).eps ** 2
-    end = indptr[last] - 1
-    for i in range(first, last):
-        start, n = indptr[i], indptr[i + 1] - indptr[i]
-        total = vfill(F.dtype.type(totals[i]), lanes)
-        one, even = vfill(F.dtype.type(1), lanes), vfill(ridge, lanes)
-        penalty = none
-        for c in range(0, w, v):
-            old = vload(X, i * w + c, lanes)
-            ridges = vmuladd(even, total, vload(spread, c, lanes))
-            vstore(rows, lam + c, ridges)
-            vstore(rows, x + c, old)
-            vstore(rows, r + c, vmulsub(none, ridges, old))
-            vstore(rows, inverse + c, vdiv(one, vmuladd(ridges, total, vload(expected, c, lanes))))
-            penalty = vmuladd(penalty, vmul(old, ridges), old)
-        _add(sums, slot, penalty, lanes)
-        if n == 0:  # nothing is known: the ridge, or the least norm, says zero
-            _add(sums, 2 * slot, penalty, lanes)
-            for c in range(0, w, v):
-                vstore(X, i * w + c, none)
-            continue
-        _take(entries, start, n, w, g, scratch)
-        long = n * w * F.itemsize > _LONG
-        fall = before = rz = zero
+    blank, even = vfill(zero, group), vfill(ridge, lanes)
+    for begin in range(first, last, block):
+        rows = min(block, last - begin)
+        end = _arrange(entries, begin, rows, group, scratch)
+        long = end * w * F.itemsize > _LONG
         for step in range(steps + 1):
-            source, target = (p, q) if step else (x, r)
-            penalty = none
-            if step:
+            # Directions and their images under the ridge; step 0 takes the rows of X.
+            image = product if step else residual
+            for i in range(rows):
+                at, empty = i * w, indptr[begin + i] == indptr[begin + i + 1]
+                if step and empty:
+                    continue
+                total = vfill(F.dtype.type(totals[begin + i]), lanes)
+                back, left, penalty = zero, none, none
+                if step:
+                    for c in range(0, w, v):
+                        res = vload(residual, at + c, lanes)
+                        ridges = vmuladd(even, total, vload(spread, c, lanes))
+                        z = vdiv(res, vmuladd(ridges, total, vload(expected, c, lanes)))
+                        left = vmuladd(left, z, res)
+                        vstore(image, at + c, z)
+                    rz = vsum(left)
+                    back = rz / slope[i] if step > 1 and slope[i] > zero else zero
+                    slope[i] = rz
                 for c in range(0, w, v):
-                    along = vload(rows, p + c, lanes)
-                    image = vmul(vload(rows, lam + c, lanes), along)
-                    penalty = vmuladd(penalty, image, along)
-                    vstore(rows, q + c, image)
-            loss = vfill(zero, group)
-            direction = vtile(rows, source, v, lanes, parts)
-            product = vtile(rows, target, v, lanes, parts)
-            for t in range(0, n, g):
-                if step == 0 or long:
-                    _fetch(F, indices, start + t + _AHEAD, end, layout)
-                d = vdots(F, places, t, 0, direction, group)
-                for c in range(panel, w, panel):
-                    more = vtile(rows, source + c, v, lanes, parts)
-                    d = vadd(d, vdots(F, places, t, c, more, group))
+                    ridges = vmuladd(even, total, vload(spread, c, lanes))
+                    if step:
+                        p = vload(image, at + c, lanes)
+                        if step > 1:
+                            p = vmuladd(p, back, vload(along, at + c, lanes))
+                        q = vmul(ridges, p)
+                        penalty = vmuladd(penalty, q, p)
+                    else:
+                        p = vload(X, (begin + i) * w + c, lanes)
+                        q = vmulsub(none, ridges, p)
+                        penalty = vmulsub(penalty, q, p)
+                    vstore(along, at + c, p)
+                    vstore(image, at + c, q)
+                vstore(curvature, i * g, blank)
+                if step:
+                    curvature[i * g] = vsum(penalty)
+                else:
+                    _add(sums, slot, penalty, lanes)
+                if empty:  # the ridge, or the least norm, says zero
+                    _add(sums, 2 * slot, penalty, lanes)
+                    for c in range((begin + i) * w, (begin + i + 1) * w, v):
+                        vstore(X, c, none)
+            # The entries; the last step needs no more than its length.
+            image = image if step < steps else along
+            for t in range(tiles):
+                for i in range(rows):
+                    start, stop = starts[t, i], starts[t, i + 1]
+                    if start == stop:
+                        continue
+                    loss = vload(curvature, i * g, group)
+                    direction = vtile(along, i * w, v, lanes, parts)
+                    sum_up = vtile(image, i * w, v, lanes, parts)
+                    for j in range(start, stop, g):
+                        if step == 0 or long:
+                            _fetch(F, near, j + _AHEAD, end, layout)
+                        # The last group begins earlier, if it can, not to read what is not near.
+                        base = j if j + g <= stop else max(stop - g, 0)
+                        d = vdots(F, near, base, w, 0, direction, group)
+                        for c in range(panel, w, panel):
+                            more = vtile(along, i * w + c, v, lanes, parts)
+                            d = vadd(d, vdots(F, near, base, w, c, more, group))
+                        if step == 0:
+                            d = vsub(vload(y, base, group), d)
+                        scaled = vmul(vload(share, base, group), d) if weighted else d
+                        scaled = vwhere(_known(j, base, stop, g), scaled, blank)
+                        loss = vmuladd(loss, scaled, d)
+                        if step < steps:
+                            sum_up = vcombine(F, near, base, w, 0, sum_up, scaled)
+                            for c in range(panel, w, panel):
+                                more = vtile(image, i * w + c, v, lanes, parts)
+                                more = vcombine(F, near, base, w, c, more, scaled)
+                                vtile_store(image, i * w + c, v, more)
+                    vstore(curvature, i * g, loss)
+                    if step < steps:
+                        vtile_store(image, i * w, v, sum_up)
+            for i in range(rows):
+                loss = vload(curvature, i * g, group)
                 if step == 0:
-                    d = vsub(vload(y, t, group), d)
-                weighted = vmul(vload(share, t, group), d)
-                loss = vmuladd(loss, weighted, d)
-                if step < steps:  # the last step needs no more than its length
-                    product = vcombine(F, places, t, 0, product, weighted)
-                    for c in range(panel, w, panel):
-                        more = vtile(rows, target + c, v, lanes, parts)
-                        more = vcombine(F, places, t, c, more, weighted)
-                        vtile_store(rows, target + c, v, more)
-            vtile_store(rows, target, v, product)
-            ahead = zero
-            if step:
-                curvature = vsum(penalty) + vsum(loss)
-                if not curvature > zero:
-                    break
-                ahead = rz / curvature
-                fall += ahead * rz
-            else:
-                _add(sums, 0, loss, group)
-            left = none
+                    _add(sums, 0, loss, group)
+                if step == 0 or indptr[begin + i] == indptr[begin + i + 1]:
+                    continue
+                bend = vsum(loss)
+                ahead = slope[i] / bend if bend > zero else zero
+                sums[2 * slot] += np.float64(ahead * slope[i])
+                for c in range(i * w, (i + 1) * w, v):
+                    place = begin * w + c
+                    p = vload(along, c, lanes)
+                    vstore(X, place, vmuladd(vload(X, place, lanes), ahead, p))
+                    if step < steps:
+                        res = vload(residual, c, lanes)
+                        vstore(residual, c, vmulsub(res, ahead, vload(image, c, lanes)))
+        for i in range(begin, begin + rows):
+            total = vfill(F.dtype.type(totals[i]), lanes)
+            penalty = none
             for c in range(0, w, v):
-                res = vload(rows, r + c, lanes)
-                if step:
-                    along = vload(rows, p + c, lanes)
-                    vstore(rows, x + c, vmuladd(vload(rows, x + c, lanes), ahead, along))
-                    res = vmulsub(res, ahead, vload(rows, q + c, lanes))
-                    vstore(rows, r + c, res)
-                left = vmuladd(left, vmul(res, vload(rows, inverse + c, lanes)), res)
-            if step == steps:
-                break
-            rz, old_rz = vsum(left), rz
-            before = before if step else rz
-            if not rz > least * before:
-                break
-            back = rz / old_rz if step else zero
-            for c in range(0, w, v):
-                z = vmul(vload(rows, inverse + c, lanes), vload(rows, r + c, lanes))
-                if step:
-                    z = vmuladd(z, back, vload(rows, p + c, lanes))
-                vstore(rows, p + c, z)
-        penalty = none
-        for c in range(0, w, v):
-            new = vload(rows, x + c, lanes)
-            penalty = vmuladd(penalty, vmul(new, vload(rows, lam + c, lanes)), new)
-            vstore(X, i * w + c, new)
-        _add(sums, 3 * slot, penalty, lanes)
-        sums[2 * slot] += np.float64(fall)
+                new = vload(X, i * w + c, lanes)
+                ridges = vmuladd(even, total, vload(spread, c, lanes))
+                penalty = vmuladd(penalty, vmul(new, ridges), new)
+            _add(sums, 3 * slot, penalty, lanes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from lowapprox._core.progress import Reporter
 from lowapprox._core.threads import thread_limit
+from lowapprox.completion import compiled
 from lowapprox.completion.als import Alternation, als_cg, als_chol
 from lowapprox.completion.compiled import CompiledGradients
 from lowapprox.completion.direct import CholeskyRows
@@ -166,6 +168,27 @@ def test_compiled_steps_are_those_of_numpy(seed: int, dtype: Any, k: int, weight
         )
 
 
+@given(seeds, st.sampled_from(PRECISIONS), st.sampled_from((1, 33, 130)), st.booleans())
+def test_steps_by_tiles_are_those_row_by_row(seed: int, dtype: Any, k: int, weighted: bool) -> None:
+    gen = np.random.default_rng(seed)
+    half, X, F, offset, prior = random_half(seed, dtype, k, weighted)
+    F /= np.sqrt(k).astype(dtype)
+    found = []
+    for tiles in ((1, 4), (int(gen.integers(2, 9)), int(gen.integers(1, 5)))):
+        out = np.empty_like(X)
+        with mock.patch.object(compiled, "_tiles", lambda *_, tiles=tiles: tiles):
+            fresh = replace(half, plans={})
+            _, sums = half_step(fresh, X, F, offset, prior, CompiledGradients(2), out)
+        found.append((out, sums))
+    (a, first), (b, second) = found
+    tol = 2e4 * np.finfo(dtype).eps
+    np.testing.assert_allclose(a, b, rtol=0, atol=tol * np.abs(a).max())
+    for name in HalfSums.__slots__:
+        np.testing.assert_allclose(
+            getattr(first, name), getattr(second, name), rtol=tol, atol=tol * first.loss
+        )
+
+
 def test_rows_that_do_not_wait_in_the_cache() -> None:
     # One row of X meets more of F than stays in the cache, the next ones few rows.
     rng = np.random.default_rng(0)
@@ -184,7 +207,12 @@ def test_rows_that_do_not_wait_in_the_cache() -> None:
 @pytest.mark.large
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("biases", [False, True])
-def test_equal_bits_for_any_number_of_threads(dtype: Any, biases: bool) -> None:
+@pytest.mark.parametrize("tiles", [None, (3, 5)])
+def test_equal_bits_for_any_number_of_threads(
+    dtype: Any, biases: bool, tiles: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if tiles:
+        monkeypatch.setattr(compiled, "_tiles", lambda *_: tiles)
     observed = in_precision(low_rank(400, 300, 8, 6.0, noise=0.2).observed, dtype)
     problem = problem_of(observed, 16, row_bias=biases, col_bias=biases)
     found = []

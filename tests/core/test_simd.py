@@ -18,6 +18,7 @@ from lowapprox._core.simd import (
     vdiv,
     vdouble,
     vfill,
+    vgather,
     vload,
     vmul,
     vmuladd,
@@ -91,13 +92,14 @@ def tile_products(x: Any, y: Any, steps: Any, lanes: Any, rows: Any, out: Any) -
 
 
 @kernel()
-def row_products(x: Any, y: Any, places: Any, lanes: Any, parts: Any, group: Any, out: Any) -> None:
+def row_products(x: Any, y: Any, index: Any, lanes: Any, parts: Any, group: Any, out: Any) -> None:
     """Rows of y times a tile of x, and the tile plus the rows times what came out."""
     vfetch(y, 2, lanes, parts)
     tile = vtile(x, 1, len(lanes), lanes, parts)
-    d = vdots(y, places, 3, 2, tile, group)
+    d = vdots(y, index, 3, 3, 2, tile, group)
     vstore(out, 0, d)
-    vtile_store(out, len(group), len(lanes), vcombine(y, places, 3, 2, tile, d))
+    vtile_store(out, len(group), len(lanes), vcombine(y, index, 3, 3, 2, tile, d))
+    vstore(out, len(group) + len(parts) * len(lanes), vgather(y, index, 3, group))
 
 
 @kernel()
@@ -190,15 +192,18 @@ def test_tiles(seed: int, dtype: np.dtype, w: int, h: int, step: int, jump: int)
     st.sampled_from((4, 16)),
     st.sampled_from((1, 3)),
     st.sampled_from((1, 4, 8)),
+    st.sampled_from((np.int32, np.int64)),
 )
-def test_rows(seed: int, dtype: np.dtype, w: int, parts: int, count: int) -> None:
+def test_rows(seed: int, dtype: np.dtype, w: int, parts: int, count: int, kind: Any) -> None:
     gen = np.random.default_rng(seed)
     x, y = gen.integers(-9, 9, (2, 130)).astype(dtype)
-    places = gen.integers(0, 80, 3 + count)
-    out = np.empty(count + parts * w, dtype)
-    row_products(x, y, places, (0,) * w, (0,) * parts, (0,) * count, out)
+    index = gen.integers(0, 26, 3 + count).astype(kind)
+    out = np.empty(parts * w + 2 * count, dtype)
+    row_products(x, y, index, (0,) * w, (0,) * parts, (0,) * count, out)
+    out, gathered = np.split(out, [count + parts * w])
+    np.testing.assert_array_equal(gathered, y[index[3:]])
     tile = x[1 : 1 + parts * w]
-    rows = np.stack([y[2 + place :][: tile.size] for place in places[3:]])
+    rows = np.stack([y[2 + 3 * i :][: tile.size] for i in index[3:]])
     np.testing.assert_array_equal(out[:count], rows @ tile)
     np.testing.assert_array_equal(out[count:], tile + (rows @ tile) @ rows)
 
