@@ -307,19 +307,23 @@ def complete(
 
 
 def _fitted(problem: Problem, method: str, start: Factors | None, watch: Watch) -> Factors:
-    if problem.observed.count:
-        factors = method_named(method)(problem, start, watch)
-        ended = watch.reason in {"change", "stagnated"}
-        if start is None and ended and method in _LEARNING and died_out(problem, factors):
-            # At first all of the values count as noise; for few of them that may be too much.
-            watch.go_on(forget=True)
-            factors = method_named(method)(problem, spectral_start(problem, steps=4), watch)
-        if problem.held_out is None or watch.best is None or watch.reason == "residual":
-            return factors
-        return watch.best
-    watch.reason = "residual"  # without rows or columns there is nothing to do
-    (m, n), dtype = problem.observed.shape, problem.observed.dtype
-    return Factors(np.zeros((m, problem.width), dtype), np.zeros((n, problem.width), dtype))
+    observed = problem.observed
+    if not observed.count or (problem.loss != "logit" and not observed.norm):
+        (m, n), dtype = observed.shape, observed.dtype
+        zero = Factors(np.zeros((m, problem.width), dtype), np.zeros((n, problem.width), dtype))
+        watch.reason = "residual"  # without rows or columns there is nothing to do
+        if observed.count:
+            watch(method, zero, residual=0.0, change=0.0)
+        return zero
+    factors = method_named(method)(problem, start, watch)
+    ended = watch.reason in {"change", "stagnated"}
+    if start is None and ended and method in _LEARNING and died_out(problem, factors):
+        # At first all of the values count as noise; for few of them that may be too much.
+        watch.go_on(forget=True)
+        factors = method_named(method)(problem, spectral_start(problem, steps=4), watch)
+    if problem.held_out is None or watch.best is None or watch.reason == "residual":
+        return factors
+    return watch.best
 
 
 def _with_all(whole: Problem, method: str, factors: Factors, watch: Watch) -> Factors:

@@ -504,12 +504,53 @@ def test_a_row_with_a_third_of_all_entries() -> None:
         ({"init": (np.full((60, 3), np.nan), np.ones((50, 3)))}, InputError, "`init`"),
         ({"loss": "absolute"}, InputError, "`loss`"),
         ({"method": "irls", "row_bias": True}, InputError, "`row_bias`"),
+        (
+            {"method": "irls", "reg": 1.0},
+            InputError,
+            "`reg` must be 'auto' or 0 with method 'irls'",
+        ),
+        ({"method": "soft-impute", "reg": 0}, InputError, "`reg` must be 'auto' or positive"),
+        ({"method": "scaled-gd", "reg_scale": "count"}, InputError, "`reg_scale` must be 'none'"),
+        ({"method": "gauss-newton", "reg_scale": "count"}, InputError, "`reg_scale`"),
+        ({"row_bias": np.ones(60)}, InputTypeError, "`row_bias` must be True or False"),
+        ({"center": "no"}, InputTypeError, "`center` must be True or False, got 'no'"),
+        ({"init": (1j * np.ones((60, 3)), np.ones((50, 3)))}, InputTypeError, "`init`.*complex128"),
+        ({"init": (np.full((60, 3), "a"), np.ones((50, 3)))}, InputTypeError, "`init`"),
+        ({"init": (np.zeros((60, 3)), np.ones((50, 3)))}, InputError, "`init`.*not zero"),
         ({"weights": -np.ones(3)}, InputError, "`weights`"),
     ],
 )
 def test_bad_arguments(change: dict[str, Any], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         fit(**change)
+
+
+def test_votes_to_judge_by_are_votes() -> None:
+    i, j, v = triples(EXACT)
+    votes = i, j, (v > 0).astype(float)
+    with pytest.raises(InputError, match="of `validation` must be 0 or 1 for loss 'logit'"):
+        complete(votes, 2, shape=(60, 50), loss="logit", validation=([0], [0], [5.0]))
+
+
+def test_a_fit_of_zeros_can_be_updated() -> None:
+    i, j, v = triples(EXACT)
+    none = complete((i, j, 0 * v), 3, shape=(60, 50), rng=0)
+    again = none.update((i, j, v), shape=(60, 50), rng=0)
+    assert EXACT.error(again.U * again.s, again.V) <= 1e-7
+
+
+@pytest.mark.parametrize("seed", [2, 3, 4])
+def test_fewer_components_than_asked_for_are_refined_as_they_are(seed: int) -> None:
+    """Entries held out for a check may say that a rank below the last is the best."""
+    gen = np.random.default_rng(seed)
+    X = gen.standard_normal((11, 10))
+    known = np.abs(np.arange(11)[:, None] / 11 - np.arange(10) / 10) < 0.4
+    X = gen.standard_normal((11, 4)) @ gen.standard_normal((4, 10))
+    with quiet():
+        found = complete(np.where(known, X, np.nan), 3, method="increment", rng=0)
+    assert found.rank < 3
+    assert np.isnan(found.history[-1].held_out)  # all are fitted in the end
+    assert np.isfinite(found.to_dense()).all()
 
 
 def test_too_few_entries() -> None:

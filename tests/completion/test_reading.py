@@ -328,6 +328,19 @@ def test_bad_arguments() -> None:
             call()
 
 
+@pytest.mark.parametrize("form", [sp.csr_array, sp.csc_array])
+def test_sparse_arrays_that_are_broken(form: Any) -> None:
+    for change, message in (
+        (lambda S: S.indptr.__setitem__(1, 9), "`A.indptr` must not decrease"),
+        (lambda S: S.indices.__setitem__(0, 4), r"`A.indices` must lie in \[0, 3\], got 0 to 4"),
+        (lambda S: S.indices.__setitem__(1, -1), r"`A.indices` must lie in \[0, 3\]"),
+    ):
+        S = form(np.arange(1.0, 17.0).reshape(4, 4))
+        change(S)
+        with pytest.raises(InputError, match=message):
+            read(S)
+
+
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0), (1, 1), (4, 3)])
 def test_nothing_observed(shape: tuple[int, int]) -> None:
     forms = [np.full(shape, np.nan), sp.csr_array(shape), sp.coo_array(shape), sp.csc_array(shape)]
