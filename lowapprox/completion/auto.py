@@ -28,6 +28,7 @@ _NEAR = 1e-2  # relative residual from which on Gauss-Newton converges fast
 _VERY_NEAR = 1e-3  # the same for factors that may miss a component
 _NEWTON, _FALLING = 2, 0.1  # steps of it, in which the residual should fall by that
 _REVIVAL = 6  # the same, where components have died out
+_ROUNDING = 1e-6  # size of a component beside the first, that is none
 _DEAD = 0.01  # size of such a component beside the residual
 _LARGE = 10_000_000  # entries times rank, above which these steps take too long
 _SLOW = 0.4  # fall in ten sweeps from which on that is worth its steps
@@ -45,6 +46,30 @@ def auto(problem: Problem, start: Factors | None, watch: Watch) -> Factors:
     """
     if noisy(problem) or start is not None:
         return als_cg(problem, start, watch)
+    patience = watch.patience
+    factors = _found(problem, watch)
+    if problem.ridge is None or watch.reason not in {"change", "held-out"}:
+        return factors
+    # The ridge that has helped to find it was not asked for.
+    watch.go_on(forget=True)
+    watch.patience = patience
+    return als_cg(problem, _of_full_rank(problem, factors), watch)
+
+
+def _of_full_rank(problem: Problem, factors: Factors) -> Factors:
+    """Put the leading components of the residual in the places of those that have died out."""
+    from lowapprox.completion.tangent import Point
+
+    point, dtype = Point.of(factors), problem.observed.dtype
+    alive = point.s > _ROUNDING * point.s[0]
+    left = Point(point.U[:, alive], point.s[alive], point.V[:, alive]).factors
+    left = Factors(left.U.astype(dtype), left.V.astype(dtype))
+    dead = problem.rank - left.rank
+    return extended(problem, left, dead) if dead else left
+
+
+def _found(problem: Problem, watch: Watch) -> Factors:
+    """Return what is found with the help of the learned ridge."""
     learning = replace(problem, ridge=None)
     # Near an exact fit the error at the entries held out may rest for long.
     patience, watch.patience = watch.patience, None

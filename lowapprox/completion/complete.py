@@ -118,7 +118,8 @@ def complete(
     reg : "auto" or float, default "auto"
         Minimize ``sum w (x_ij - a_ij)^2 + reg (|U|^2 + |V|^2)``, biases being columns of U and V.
         "auto" learns the noise and the covariance of the rows of each factor from the data
-        (variational Bayes); it vanishes for exact data.
+        (variational Bayes); it vanishes for exact data. "gauss-newton", "irls" and "scaled-gd"
+        have none then; "soft-impute" goes down to a thousandth of the first singular value.
     reg_scale : {"none", "count"}
         "count" multiplies `reg` for each row by the number of its entries, or the sum of their
         weights.

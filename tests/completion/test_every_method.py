@@ -249,3 +249,47 @@ def test_few_values_tell_no_rank() -> None:
     with pytest.warns(AccuracyWarning, match="no more entries than unknowns"):
         fit = complete(chain, rng=0)
     assert fit.rank == 1
+
+
+def test_all_methods_agree_where_all_converge() -> None:
+    A, truth = dense(EXACT), EXACT.U @ EXACT.V.T
+    for method in METHODS:
+        if method != "soft-impute":
+            fit = complete(A, 2, method=method, rng=0)
+            assert fit.converged
+            np.testing.assert_allclose(fit.to_dense(), truth, atol=1e-7)
+    A = dense(NOISY)
+    wanted = complete(A, 2, method="als-chol", reg=1.0, tol=1e-9, rng=0).to_dense()
+    for method in METHODS:
+        if method != "irls":
+            with quiet():  # the last digits of Gauss-Newton are rounding
+                found = complete(A, 2, method=method, reg=1.0, tol=1e-8, rng=0).to_dense()
+            np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in {"irls", "soft-impute"}])
+def test_all_entries_without_a_ridge_give_the_truncated_svd(method: str) -> None:
+    known = low_rank(40, 30, 5, 1e9, noise=0.3, condition=2.0)
+    A = dense(known)
+    U, s, Vh = np.linalg.svd(A, full_matrices=False)
+    best = (U[:, :4] * s[:4]) @ Vh[:4]
+    with quiet():
+        fit = complete(A, 4, method=method, reg=0, tol=1e-12, rng=0)
+    assert np.linalg.norm(fit.to_dense() - best) <= 1e-8 * np.linalg.norm(best)
+    np.testing.assert_allclose(fit.s, s[:4], rtol=1e-10)
+
+
+@pytest.mark.parametrize("rank", [3, 6])
+def test_no_ridge_is_none_whatever_has_helped_to_find_the_fit(rank: int) -> None:
+    """Components that the learned ridge would let die out are there, too."""
+    known = low_rank(60, 50, 3, 8.0, noise=0.3, seed=1)
+    fits = [
+        complete(dense(known), rank, method=method, reg=0, tol=1e-6, rng=0)
+        for method in ("auto", "als-chol")
+    ]
+    gaps = [
+        np.linalg.norm((fit.to_dense() - dense(known))[~np.isnan(dense(known))]) for fit in fits
+    ]
+    assert fits[0].converged
+    assert fits[0].s[-1] > 0.05 * fits[0].s[0]
+    assert gaps[0] <= (1 + 1e-3) * gaps[1]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowapprox import ConvergenceWarning, complete
@@ -204,6 +204,7 @@ def test_a_product_at_rest_with_a_residual_that_is_not() -> None:
     assert watch.reason == "change"
 
 
+@settings(max_examples=100)
 @given(seeds, st.sampled_from(EXACT), st.sampled_from(["random", "band", "blocks", "rows"]))
 def test_whatever_fits_exactly_and_is_called_converged_is_right(
     seed: int, method: str, kind: str
