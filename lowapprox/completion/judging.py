@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lowapprox._core.errors import AccuracyWarning, InputError
 from lowapprox._core.threads import blas_threads
 from lowapprox.completion._request import Request
 from lowapprox.completion.als import noisy
@@ -44,8 +46,22 @@ def with_held_out(
     loss = judge(whole.loss)
     if request.judged is not None:
         judged = request.judged.rows
+        rows, columns = row_numbers(judged), judged.indices
         values = (judged.values - offset) / scale
-        held = HeldOut(row_numbers(judged), judged.indices, values, loss)
+        _, (row_component, col_component) = observed.components
+        label = row_component[rows]
+        inside = (label >= 0) & (label == col_component[columns])
+        if not inside.any():
+            raise InputError(
+                "`validation` must hold entries that those of `A` say something of, got "
+                f"{inside.size} between rows and columns that nothing joins"
+            )
+        if not inside.all():
+            _tell(
+                f"{np.count_nonzero(~inside)} entries of `validation` lie between rows and columns "
+                "that nothing joins, and judge nothing"
+            )
+        held = HeldOut(rows[inside], columns[inside], values[inside], loss)
         return replace(whole, held_out=held)
     share = request.share
     if share is None:
@@ -58,8 +74,15 @@ def with_held_out(
     if not share or not observed.count:
         return whole
     left, held = hold_out(observed, share, whole.rank + 1, whole.rng)
-    held = replace(held, loss=loss)
-    return replace(whole, observed=left, held_out=held) if held.values.size else whole
+    if held.values.size:
+        return replace(whole, observed=left, held_out=replace(held, loss=loss))
+    if request.share:
+        _tell("no entry can be held out for `validation`: rows and columns need all that they hold")
+    return whole
+
+
+def _tell(text: str) -> None:
+    warnings.warn(f"`complete`: {text}", AccuracyWarning, stacklevel=4)
 
 
 def judged(problem: Problem, factors: Factors, watch: Watch) -> Verdict:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowapprox import ConvergenceWarning, complete
+from lowapprox import AccuracyWarning, ConvergenceWarning, InputError, complete
 from lowapprox._core.progress import Reporter
 from lowapprox.completion import judging
 from lowapprox.completion.complete import METHODS
@@ -175,6 +175,31 @@ def test_confident_and_wrong_about_zeros_and_ones(reg: Any) -> None:
     with quiet():
         assert complete(A, 2, validation=right, **options).reason != "not identified"
     assert complete(A, 2, validation=0.1, **(options | {"reg": "auto"})).converged
+
+
+@pytest.mark.filterwarnings("ignore:the entries fall into 2 parts")
+def test_entries_that_nothing_is_known_of_judge_nothing() -> None:
+    gen = np.random.default_rng(0)
+    A = np.full((40, 40), np.nan)
+    for block in (slice(20), slice(20, 40)):
+        A[block, block] = gen.standard_normal((20, 1)) @ gen.standard_normal((1, 20))
+    inside, between = ([0, 25], [3, 21]), ([1, 30], [30, 1])
+    values = [A[0, 3], A[25, 21], 99.0, 99.0]
+    A[inside] = np.nan
+    both = [a + b for a, b in zip(inside, between, strict=True)]
+    with pytest.warns(AccuracyWarning, match="2 entries of `validation` lie between"):
+        fit = complete(A, 1, rng=0, validation=(*both, values))
+    assert fit.converged
+    assert fit.history[-1].held_out <= 1e-6
+    with pytest.raises(InputError, match="`validation` must hold entries that those of `A` say"):
+        complete(A, 1, rng=0, validation=(*between, values[2:]))
+
+
+def test_a_share_that_cannot_be_held_out_is_told() -> None:
+    A = np.array([[1.0, 2.0, np.nan], [2.0, 4.0, 6.0]])
+    with pytest.warns(AccuracyWarning, match="no entry can be held out for `validation`"):
+        fit = complete(A, 1, rng=0, validation=0.3)
+    assert np.isnan([step.held_out for step in fit.history]).all()
 
 
 def test_biases_are_columns_that_others_may_replace() -> None:
