@@ -24,6 +24,7 @@ _SAFE_OVERSAMPLING = 3.0  # from which on an exact fit is taken for the truth wi
 _SHARE, _MOST_HELD = 0.01, 100_000  # what is held out for a check
 _CONTRADICTION = 10.0  # error at the entries held out over the residual
 _DEAD = 1e-9  # largest numbers of both factors, of values of size one
+_PART = 1 << 16  # entries that are judged at a time
 _FIVE_DIGITS = 1e-5
 _LOOSE = 0.95  # value of `tie`; patterns without structure are below 0.6
 _ROUNDING = 1e-6  # error at the entries held out that needs no explanation
@@ -112,13 +113,19 @@ def judged(problem: Problem, factors: Factors, watch: Watch) -> Verdict:
 
 def _expected(problem: Problem, held: HeldOut, factors: Factors) -> tuple[float, float]:
     """Return the error at the entries that were fitted, and what it contradicts elsewhere."""
-    observed = problem.observed
-    values = observed.rows.values.astype(np.float64)
-    size = held.measured(values - factors.residual(observed), values)
+    rows = problem.observed.rows
+    numbers, total = row_numbers(rows), 0.0
+    for start in range(0, numbers.size, _PART):
+        cut = slice(start, start + _PART)
+        found = factors.at(numbers[cut], rows.indices[cut]).astype(np.float64)
+        size = held.measured(found, rows.values[cut])
+        total += found.size * (size**2 if held.loss is None else size)
+    size = total / numbers.size
     if problem.loss == "logit":
         # To say nothing has a loss of log 2; confident and wrong is worse than that.
         even = float(np.log(2.0))
         return size, max(even, min(_CONTRADICTION * size, 2.0 * even))
+    size = size if held.loss is not None else float(np.sqrt(size))
     return size, max(_CONTRADICTION * size, _ROUNDING)
 
 
