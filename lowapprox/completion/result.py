@@ -310,8 +310,9 @@ class CompletionResult(Result):
         single rows are approximated, so that the ridges of rows and of columns are not those of
         one objective, and the two halves of a sweep differ by as much. Entries in
         columns of different components share no coordinates: a row belongs to the component
-        where it has most of its entries, and only those count. Costs ``O(N k^2 + p k^3)`` for N
-        entries.
+        where it has most of its entries, and only those count. A row with fewer entries than the
+        rank is not determined where no ridge decides: it is the shortest solution then, and
+        ``diagnostics.few_rows`` counts such rows. Costs ``O(N k^2 + p k^3)`` for N entries.
 
         Examples
         --------
