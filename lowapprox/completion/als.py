@@ -9,7 +9,7 @@ import numpy as np
 
 from lowapprox.completion.compiled import CompiledGradients
 from lowapprox.completion.direct import CholeskyRows, NonnegativeRows
-from lowapprox.completion.halfstep import Gradients, Half, HalfSums, Solver, half_step
+from lowapprox.completion.halfstep import Gradients, Half, Solver, Stepped, half_step
 from lowapprox.completion.losses import LOGIT_VARIANCE, Majorant, flat_targets
 from lowapprox.completion.observations import Compressed, Host, Observations
 from lowapprox.completion.prior import FixedRidge, LearnedRidge, Ridge
@@ -176,12 +176,12 @@ class Alternation:
         """Improve U, then V; return the relative residual, and change of the product."""
         old = self.factors
         self._half(0, solver)
-        sums = self._half(1, solver)
+        sums = self._half(1, solver).sums
         norm = self._norm
         residual = np.sqrt(sums.loss_after) / norm if norm else 0.0
         return float(residual), product_change(old, self.factors)
 
-    def _half(self, side: int, solver: Solver) -> HalfSums:
+    def _half(self, side: int, solver: Solver) -> Stepped:
         both = self.factors if side == 0 else self.factors.T
         free, half, F = self._free[side], self._sides[side], both.V
         X = both.U[:, free]
@@ -193,11 +193,11 @@ class Alternation:
         if offset is not None:
             new[:, -1 if side == 0 else 0] = self.problem.unit
         prior = self.ridge.before(side, X, free)
-        gauge, sums = half_step(half, X, F[:, free], offset, prior, solver, new[:, free])
-        self.ridge.after(side, half, new[:, free], free, gauge, sums)
-        factors = Factors(new, F, (gauge.penalty(prior.ridge), both.penalties[1]))
+        step = half_step(half, X, F[:, free], offset, prior, solver, new[:, free])
+        self.ridge.after(side, half, free, step)
+        factors = Factors(new, F, (step.gauge.penalty(prior.ridge), both.penalties[1]))
         self.factors = factors if side == 0 else factors.T
-        return sums
+        return step
 
 
 def _totals(entries: Compressed) -> Host:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from lowapprox.completion.folding import Penalty
 from lowapprox.completion.observations import Compressed, Host
 from lowapprox.completion.tall import gram, times
 
-__all__ = ["Gauge", "Gradients", "Half", "HalfSums", "Prior", "Solver", "half_step"]
+__all__ = ["Gauge", "Gradients", "Half", "HalfSums", "Prior", "Solver", "Stepped", "half_step"]
 
 _ALIKE = 0.5  # logarithm of the ratio of two strengths
 
@@ -172,6 +172,22 @@ class Half:
         return np.unique(self.totals, return_counts=True)
 
 
+class Stepped(NamedTuple):
+    """What is known of a half-step.
+
+    Attributes
+    ----------
+    gauge : Gauge
+    sums : HalfSums
+    gram : numpy.ndarray, shape (k, k)
+        ``X.T @ X`` of the new rows.
+    """
+
+    gauge: Gauge
+    sums: HalfSums
+    gram: Host
+
+
 def half_step(
     half: Half,
     X: Host,
@@ -180,7 +196,7 @@ def half_step(
     prior: Prior,
     solver: Solver,
     out: Host,
-) -> tuple[Gauge, HalfSums]:
+) -> Stepped:
     """Write better rows X for fixed F to `out`."""
     mean = gram(F, half.popularity) / max(float(half.popularity.sum()), 1.0)
     if solver.turns:
@@ -192,7 +208,9 @@ def half_step(
     times(X, gauge.back, X_new)
     sums = solver(half, X_new, F_new, offset, gauge, prior.ridge)
     times(X_new, gauge.forward.T, out)
-    return gauge, sums
+    # In the coordinates of the gauge weak directions are not lost among strong ones.
+    own = gauge.forward @ gram(X_new) @ gauge.forward.T
+    return Stepped(gauge, sums, own)
 
 
 class Gradients:

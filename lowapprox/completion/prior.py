@@ -19,11 +19,12 @@ Nakajima and Sugiyama (2011), "Theoretical analysis of Bayesian matrix factoriza
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
 
-from lowapprox.completion.halfstep import Gauge, Half, HalfSums, Prior
+from lowapprox.completion.halfstep import Gauge, Half, Prior, Stepped
 from lowapprox.completion.observations import Host
 from lowapprox.completion.tall import gram
 
@@ -40,10 +41,8 @@ class Ridge(Protocol):
         """Return what is known of the rows of X; `free` are its columns in the factor."""
         ...
 
-    def after(
-        self, side: int, half: Half, X: Host, free: slice, gauge: Gauge, sums: HalfSums
-    ) -> None:
-        """Take note of new rows X."""
+    def after(self, side: int, half: Half, free: slice, step: Stepped) -> None:
+        """Take note of new rows."""
         ...
 
 
@@ -60,9 +59,7 @@ class FixedRidge:
             return Prior(0.0, spread=self.ridge * np.eye(X.shape[1]))
         return Prior(self.ridge)
 
-    def after(
-        self, side: int, half: Half, X: Host, free: slice, gauge: Gauge, sums: HalfSums
-    ) -> None:
+    def after(self, side: int, half: Half, free: slice, step: Stepped) -> None:
         """Learn nothing."""
 
 
@@ -109,43 +106,43 @@ class LearnedRidge:
         size = float(np.sqrt(np.prod(sizes)))
         return self.variance / size if size else 0.0
 
-    def after(
-        self, side: int, half: Half, X: Host, free: slice, gauge: Gauge, sums: HalfSums
-    ) -> None:
+    def after(self, side: int, half: Half, free: slice, step: Stepped) -> None:
         """Learn from new rows."""
         # The expected covariance of a row depends on its number of entries alone.
         totals, rows = half.levels
+        gauge, entries = step.gauge, rows * totals
         strength = totals[:, None] * (gauge.expected + gauge.spread)
         doubt = np.maximum(self.variance / (strength + self.variance), _LEAST_DOUBT)
-
-        def summed(weights: Host) -> Host:
-            return _summed(weights, doubt, gauge, self._bias[side])
-
-        self._covariance[side] = (gram(X) + summed(rows)) / max(X.shape[0], 1)
-        weights = rows * totals
-        self._doubt[side][free, free] = summed(weights) / max(float(weights.sum()), 1.0)
+        of_rows, of_entries = _summed((rows, entries), doubt, gauge, self._bias[side])
+        self._covariance[side] = (step.gram + of_rows) / max(half.totals.size, 1)
+        self._doubt[side][free, free] = of_entries / max(float(entries.sum()), 1.0)
         self._known[side] = float(np.sum(rows @ (1.0 - doubt)))
         if self._fixed:
             return
         # What both factors share is counted twice.
-        known = sum(self._known) - min(X.shape[1] ** 2, *self._known)
-        entries = float(half.entries.indices.size)
-        left = max(entries - known, _LEAST_FREE * entries, 1.0)
-        self.variance = max(sums.loss_after / left, np.finfo(float).tiny)
+        known = sum(self._known) - min(step.gram.size, *self._known)
+        count = float(half.entries.indices.size)
+        left = max(count - known, _LEAST_FREE * count, 1.0)
+        self.variance = max(step.sums.loss_after / left, np.finfo(float).tiny)
 
 
-def _summed(weights: Host, doubt: Host, gauge: Gauge, bias: int | None) -> Host:
+def _summed(
+    weights: tuple[Host, ...], doubt: Host, gauge: Gauge, bias: int | None
+) -> Iterator[Host]:
     """Add up the covariances of single rows, which `doubt` holds in the coordinates of the gauge.
 
     That of a bias and that of the rest of its row are those of either for the other one known.
     """
     T = gauge.forward
-    S: Host = (T * (weights @ doubt)) @ T.T
     if bias is not None:
         own = np.maximum(doubt @ T[bias] ** 2, np.finfo(float).tiny)
         both = (doubt * T[bias]) @ T.T
-        S -= (both * (weights / own)[:, None]).T @ both
-        S[bias] = S[:, bias] = 0.0
         with np.errstate(over="ignore"):
-            S[bias, bias] = weights @ (1.0 / ((1.0 / doubt) @ gauge.back[bias] ** 2))
-    return S
+            alone = 1.0 / ((1.0 / doubt) @ gauge.back[bias] ** 2)
+    for w in weights:
+        S: Host = (T * (w @ doubt)) @ T.T
+        if bias is not None:
+            S -= (both * (w / own)[:, None]).T @ both
+            S[bias] = S[:, bias] = 0.0
+            S[bias, bias] = w @ alone
+        yield S

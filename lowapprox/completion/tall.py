@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ __all__ = ["factored", "finite", "gram", "product_change", "times"]
 _ROWS = 1 << 13  # of a task
 _PART = 1 << 11  # rows that stay in the cache while they are converted
 _GRAM_COND = 1e-10  # ratio of eigenvalues of a Gram matrix that leaves digits to the smallest
+_FAINT = 1e-30  # square, from which on less is not certain in single precision
 _SMALL = 1 << 19  # numbers; below, the threads would only be in the way (and load numba)
 
 
@@ -33,17 +34,28 @@ def finite(X: Host) -> bool:
 
 
 def gram(X: Host, weights: Host | None = None) -> Host:
-    """Return ``X.T @ diag(weights) @ X`` in double precision."""
+    """Return ``X.T @ diag(weights) @ X``.
+
+    Blocks of rows are multiplied in their own precision and added up in double precision; numbers
+    whose squares do not fit, in double precision too.
+    """
     roots = None if weights is None else np.sqrt(weights)
 
-    def part(rows: slice) -> Host:
-        x = X[rows].astype(np.float64, copy=False)
-        if roots is not None:
-            x = x * roots[rows, None]
-        product: Host = x.T @ x
+    def total(dtype: Any) -> Host:
+        def part(rows: slice) -> tuple[Host, ...]:
+            x = X[rows].astype(dtype, copy=False)
+            if roots is not None:
+                x = x * roots[rows, None].astype(dtype)
+            return (x.T @ x,)
+
+        product: Host = _summed(part, X, 1)[0]
         return product
 
-    return _summed(part, X, X.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = total(X.dtype)
+    if X.dtype == np.float64 or _FAINT < found.diagonal().max(initial=0.0) < 1 / _FAINT:
+        return found
+    return total(np.float64)
 
 
 def times(X: Host, C: Host, out: Host) -> None:
@@ -79,50 +91,45 @@ def factored(X: Host, *, overwrite: bool = False) -> tuple[Host, Host]:
 
 
 def _turned_gram(X: Host, W: Host) -> Host:
-    def part(rows: slice) -> Host:
+    def part(rows: slice) -> tuple[Host, ...]:
         x = X[rows].astype(np.float64, copy=False) @ W
-        product: Host = x.T @ x
-        return product
+        return (x.T @ x,)
 
-    return _summed(part, X, X.shape[1])
+    total: Host = _summed(part, X, 1)[0]
+    return total
 
 
 def product_change(old: Factors, new: Factors) -> float:
     """Return ``|U V^T - U_0 V_0^T| / |U V^T|``, without cancellation between the products."""
-    # U V^T - U_0 V_0^T = [dU, U] [V_0, dV]^T, of which all parts but two are as small as the whole.
-    k = new.rank
 
-    def left(rows: slice) -> Host:
-        now = new.U[rows]
-        both = np.hstack([now - old.U[rows], now])
-        product: Host = both.T @ both
-        return product
+    # It is dU V_0^T + U dV^T, of which all parts but these two are as small as the whole.
+    def products(before: Host, after: Host, base: Host) -> Host:
+        def part(rows: slice) -> tuple[Host, ...]:
+            d, b = after[rows] - before[rows], base[rows]
+            return d.T @ d, d.T @ b, b.T @ b
 
-    def right(rows: slice) -> Host:
-        before, now = old.V[rows], new.V[rows]
-        both = np.hstack([before, now - before])
-        product: Host = both.T @ both
-        return product
+        return _summed(part, base, 3)
 
-    L, R = _summed(left, new.U, 2 * k), _summed(right, new.V, 2 * k)
-    # The Gram matrix of V = V_0 + dV.
-    after = R[:k, :k] + R[:k, k:] + R[k:, :k] + R[k:, k:]
-    size = float(np.sum(L[k:, k:] * after))
-    change = max(float(np.sum(L * R)), 0.0)
-    return float(np.sqrt(change / size)) if size > 0 else float(change > 0)
+    dU_dU, dU_U, U_U = products(old.U, new.U, new.U)
+    dV_dV, dV_V, V_V = products(old.V, new.V, old.V)
+    change = np.sum(dU_dU * V_V) + 2 * np.sum(dU_U * dV_V.T) + np.sum(U_U * dV_dV)
+    size = np.sum(U_U * (V_V + dV_V + dV_V.T + dV_dV))
+    return float(np.sqrt(max(change, 0.0) / size)) if size > 0 else float(change > 0)
 
 
-def _summed(part: Callable[[slice], Host], X: Host, k: int) -> Host:
-    """Return the sum of small matrices of parts of the rows, in an order of its own."""
-    sums = np.zeros((-(-X.shape[0] // _ROWS), k, k))
+def _summed(part: Callable[[slice], tuple[Host, ...]], X: Host, count: int) -> Host:
+    """Return sums of small matrices of parts of the rows, in an order of its own."""
+    k = X.shape[1]
+    sums = np.zeros((-(-X.shape[0] // _ROWS), count, k, k))
 
     def work(i: int) -> None:
         for rows in _parts(i, X.shape[0]):
-            sums[i] += part(rows)
+            for j, product in enumerate(part(rows)):
+                sums[i, j] += product
 
     _run(work, X)
-    total: Host = sums.sum(axis=0)
-    return total
+    whole: Host = sums.sum(axis=0)
+    return whole
 
 
 def _parts(task: int, count: int) -> list[slice]:

@@ -108,7 +108,7 @@ def test_sums_are_those_of_the_half_step(
 ) -> None:
     half, X, F, offset, prior = random_half(seed, dtype, k, weighted)
     out = np.empty_like(X)
-    gauge, sums = half_step(half, X, F, offset, prior, solver, out)
+    gauge, sums, own = half_step(half, X, F, offset, prior, solver, out)
     before = energies(half, X, F, offset, gauge, prior)
     after = energies(half, out, F, offset, gauge, prior)
     tol = 200 * np.finfo(dtype).eps * sum(before)
@@ -119,13 +119,14 @@ def test_sums_are_those_of_the_half_step(
     assert sum(after) <= sum(before) + tol  # the objective of no row rises
     empty = half.entries.counts == 0
     assert not out[empty].any()
+    np.testing.assert_allclose(own, out.astype(float).T @ out, rtol=0, atol=tol)
 
 
 @given(seeds, st.sampled_from((1, 3, 8, 17)), st.booleans())
 def test_exact_rows_solve_the_normal_equations(seed: int, k: int, weighted: bool) -> None:
     half, X, F, offset, prior = random_half(seed, np.float64, k, weighted)
     out = np.empty_like(X)
-    gauge, _ = half_step(half, X, F, offset, prior, CholeskyRows(), out)
+    gauge, *_ = half_step(half, X, F, offset, prior, CholeskyRows(), out)
     penalty = gauge.back @ np.diag(prior.ridge + 0 * gauge.spread) @ gauge.back.T
     added = gauge.back @ np.diag(gauge.spread) @ gauge.back.T
     e = half.entries
@@ -157,7 +158,7 @@ def test_compiled_steps_are_those_of_numpy(seed: int, dtype: Any, k: int, weight
     found = []
     for solver in (Gradients(2), CompiledGradients(2)):
         out = np.empty_like(X)
-        _, sums = half_step(half, X, F, offset, prior, solver, out)
+        _, sums, *_ = half_step(half, X, F, offset, prior, solver, out)
         found.append((out, sums))
     (a, first), (b, second) = found
     tol = 2e4 * np.finfo(dtype).eps
@@ -178,7 +179,7 @@ def test_steps_by_tiles_are_those_row_by_row(seed: int, dtype: Any, k: int, weig
         out = np.empty_like(X)
         with mock.patch.object(compiled, "_tiles", lambda *_, tiles=tiles: tiles):
             fresh = replace(half, plans={})
-            _, sums = half_step(fresh, X, F, offset, prior, CompiledGradients(2), out)
+            _, sums, *_ = half_step(fresh, X, F, offset, prior, CompiledGradients(2), out)
         found.append((out, sums))
     (a, first), (b, second) = found
     tol = 2e4 * np.finfo(dtype).eps
@@ -360,6 +361,14 @@ def test_tall_products(seed: int, k: int, m: int) -> None:
         dU, dV = new.U - X, new.V - V
         exact = np.linalg.norm(dU @ V.T + new.U @ dV.T) / np.linalg.norm(new.U @ new.V.T)
         np.testing.assert_allclose(change, exact, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e-25, 1.0, 1e25])
+def test_gram_matrices_of_any_size(size: float) -> None:
+    X = np.random.default_rng(0).standard_normal((50, 4), dtype=np.float32) * np.float32(size)
+    exact = X.astype(np.float64).T @ X
+    np.testing.assert_allclose(gram(X), exact, rtol=0, atol=1e-5 * exact.max())
+    assert np.isnan(gram(X * np.float32(np.nan))).all()
 
 
 def test_large_tall_factors() -> None:
