@@ -134,7 +134,7 @@ def _triples(
     rows = _positions(A[0], values.size, shape[0], f"{name}[0]")
     columns = _positions(A[1], values.size, shape[1], f"{name}[1]")
     if weights is not None:
-        weights = _numbers(weights, "weights").astype(values.dtype, copy=False)
+        weights = _in_precision(_numbers(weights, "weights"), values.dtype)
         if weights.shape != values.shape:
             raise InputError(f"`weights` must have shape {values.shape}, got {weights.shape}")
     return _Given(by_row(rows, columns, values, weights, shape), shape)
@@ -211,7 +211,7 @@ def _dense(A: Any, mask: Any, weights: Any, name: str) -> _Given:
         indices.append(np.nonzero(known)[1].astype(index))
         values.append(block[known].astype(dtype))
         if weights is not None:
-            kept.append(weights[rows][known].astype(dtype))
+            kept.append(_in_precision(weights[rows][known], dtype))
     np.cumsum(indptr, out=indptr)
     w = None if weights is None else np.concatenate(kept)
     return _Given(Compressed(indptr, np.concatenate(indices), np.concatenate(values), w), A.shape)
@@ -238,10 +238,26 @@ def _weighted(observed: Observations, weights: Any, duplicates: str, name: str) 
             f"{observed.shape}, got {given.count} of shape {shape}"
         )
     halves = (
-        replace(half, weights=w.values.astype(observed.dtype, copy=False))
+        replace(half, weights=_in_precision(w.values, observed.dtype))
         for half, w in ((observed.rows, given.rows), (observed.columns, given.columns))
     )
     return Observations(shape, *halves)
+
+
+def _in_precision(weights: Host, dtype: np.dtype[Any]) -> Host:
+    """Return weights in the precision of the values; none may become zero or infinite by that."""
+    with np.errstate(over="ignore"):
+        w: Host = weights.astype(dtype, copy=False)
+    if (
+        w is not weights
+        and ((np.isinf(w) & np.isfinite(weights)) | ((w == 0) & (weights != 0))).any()
+    ):
+        size = np.abs(weights[weights != 0])
+        raise InputError(
+            f"`weights` must lie in the range of {dtype}, the precision of the values, "
+            f"got sizes from {size.min():.3g} to {size.max():.3g}"
+        )
+    return w
 
 
 def _without_duplicates(observed: Observations, duplicates: str, name: str) -> Observations:

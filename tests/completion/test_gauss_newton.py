@@ -118,7 +118,7 @@ def test_transposition_and_scale(seed: int, method: Method) -> None:
     two, _ = solved(method, turned, 2)
     tol = 1e-2 if method is soft_impute else 1e-5
     found = known.error(one.U, one.V), turned.error(two.U, two.V)
-    assert max(found) < tol or min(found) > tol  # both find it, or the problem is too hard
+    assert max(found) < tol
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -328,6 +328,20 @@ def test_bad_arguments() -> None:
             call()
 
 
+@pytest.mark.parametrize("size", [1e-60, 1e60])
+def test_weights_that_single_precision_does_not_hold(size: float) -> None:
+    A = np.ones((3, 4), np.float32)
+    i, j = np.nonzero(A)
+    W = np.where(np.arange(12).reshape(3, 4) == 5, size, 1.0)
+    heavy = sp.csr_array(W)
+    for form, weights in ((A, W), ((i, j, A[i, j]), W[i, j]), (sp.csr_array(A), heavy)):
+        with pytest.raises(InputError, match="`weights` must lie in the range of float32"):
+            read(form, shape=A.shape, weights=weights)
+    assert read(A.astype(float), weights=W).rows.weights[5] == size
+    zero = read(A, weights=np.where(size == W, 0.0, 1.0))
+    assert zero.count == 11
+
+
 @pytest.mark.parametrize("form", [sp.csr_array, sp.csc_array])
 def test_sparse_arrays_that_are_broken(form: Any) -> None:
     for change, message in (
