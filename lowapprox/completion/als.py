@@ -22,6 +22,9 @@ __all__ = ["Alternation", "als_cg", "als_chol", "gradients", "noisy", "random_st
 _SMALL = 1 << 18  # numbers that a pass reads, up to which compiled code is not worth loading
 _STEPS = 2
 _LEARNED_STEPS = 1  # more would fit rows to what the ridge does not know yet
+_RELAX = 1.5  # how far sweeps go while the learned ridge comes down, which takes them its time
+_FALLS = 0.003  # of the residual in a sweep: it comes down
+_SHARE = 0.5  # of the squares of the values: what a start of noisy data holds at most
 _TRIAL_SWEEPS = 6
 _RANDOM_SWEEPS, _RANDOM_RIDGE = 3, 0.1  # the ridge over the Gram matrix to expect
 
@@ -74,14 +77,18 @@ def _alternate(
     solver: Solver,
 ) -> Factors:
     alternation = Alternation(problem, start)
+    learned = problem.ridge is None and noisy(problem)
+    relax, last = 1.0, np.inf
     majorant = None if problem.loss == "squared" else Majorant(problem)
     for sweep in count():
         if majorant is not None and sweep == 0:
             alternation.observe(majorant(alternation.factors)[0])
-        residual, change = alternation.sweep(solver)
+        residual, change = alternation.sweep(solver, relax)
         if majorant is not None:
             bounding, residual = majorant(alternation.factors)
             alternation.observe(bounding)
+        relax = _RELAX if learned and residual < (1 - _FALLS) * last else 1.0
+        last = residual
         if watch(name, alternation.factors, residual=residual, change=change):
             break
     # The residual says which are the best only where it is all that is minimized.
@@ -120,10 +127,15 @@ def random_start(problem: Problem) -> Factors:
 
 
 def _first(problem: Problem) -> Factors:
-    """Return a start; for noisy data one power step shows all that can be seen."""
+    """Return a start; for noisy data one power step shows all that can be seen.
+
+    The learned ridge would take a start that is mostly noise for nothing else, and bring it down.
+    """
     if problem.loss == "logit":
         problem = replace(problem, observed=flat_targets(problem.observed))
-    return spectral_start(problem, steps=1 if noisy(problem) else 4)
+    if not noisy(problem):
+        return spectral_start(problem, steps=4)
+    return spectral_start(problem, steps=1, most=_SHARE if problem.ridge is None else np.inf)
 
 
 class Alternation:
@@ -172,16 +184,16 @@ class Alternation:
             square = float(gap @ gap)
         return LearnedRidge(square / max(observed.count, 1), problem.width, biases=biases)
 
-    def sweep(self, solver: Solver) -> tuple[float, float]:
+    def sweep(self, solver: Solver, relax: float = 1.0) -> tuple[float, float]:
         """Improve U, then V; return the relative residual, and change of the product."""
         old = self.factors
-        self._half(0, solver)
-        sums = self._half(1, solver).sums
+        self._half(0, solver, relax)
+        sums = self._half(1, solver, relax).sums
         norm = self._norm
         residual = np.sqrt(sums.loss_after) / norm if norm else 0.0
         return float(residual), product_change(old, self.factors)
 
-    def _half(self, side: int, solver: Solver) -> Stepped:
+    def _half(self, side: int, solver: Solver, relax: float) -> Stepped:
         both = self.factors if side == 0 else self.factors.T
         free, half, F = self._free[side], self._sides[side], both.V
         X = both.U[:, free]
@@ -193,7 +205,7 @@ class Alternation:
         if offset is not None:
             new[:, -1 if side == 0 else 0] = self.problem.unit
         prior = self.ridge.before(side, X, free)
-        step = half_step(half, X, F[:, free], offset, prior, solver, new[:, free])
+        step = half_step(half, X, F[:, free], offset, prior, solver, new[:, free], relax)
         self.ridge.after(side, half, free, step)
         factors = Factors(new, F, (step.gauge.penalty(prior.ridge), both.penalties[1]))
         self.factors = factors if side == 0 else factors.T

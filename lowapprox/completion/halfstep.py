@@ -8,7 +8,7 @@ is the preconditioner of all rows, at no cost for a single one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from lowapprox.completion.folding import Penalty
 from lowapprox.completion.observations import Compressed, Host
-from lowapprox.completion.tall import gram, times
+from lowapprox.completion.tall import gram, moved_on, times
 
 __all__ = ["Gauge", "Gradients", "Half", "HalfSums", "Prior", "Solver", "Stepped", "half_step"]
 
@@ -196,8 +196,9 @@ def half_step(
     prior: Prior,
     solver: Solver,
     out: Host,
+    relax: float = 1.0,
 ) -> Stepped:
-    """Write better rows X for fixed F to `out`."""
+    """Write better rows X for fixed F to `out`, `relax` times as far away as the solver's."""
     mean = gram(F, half.popularity) / max(float(half.popularity.sum()), 1.0)
     if solver.turns:
         gauge = Gauge.of(mean, prior.covariance, prior.spread)
@@ -206,7 +207,14 @@ def half_step(
     F_new, X_new = solver.panels(F.shape[0], X.shape[0], F.shape[1], F.dtype)
     times(F, gauge.forward, F_new)
     times(X, gauge.back, X_new)
+    if relax != 1.0:
+        out[:] = X_new
     sums = solver(half, X_new, F_new, offset, gauge, prior.ridge)
+    if relax != 1.0:
+        # On the line through both the objective is a parabola, with its least at the solver's.
+        plain, weighted = moved_on(X_new, out, relax, half.totals)
+        penalty = prior.ridge * float(plain.sum()) + float(weighted @ gauge.spread)
+        sums = replace(sums, fall=relax * (2 - relax) * sums.fall, penalty_after=penalty)
     times(X_new, gauge.forward.T, out)
     # In the coordinates of the gauge weak directions are not lost among strong ones.
     own = gauge.forward @ gram(X_new) @ gauge.forward.T

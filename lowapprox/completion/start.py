@@ -25,8 +25,12 @@ __all__ = [
 _COMPONENTS = 100  # that have a start of their own
 
 
-def spectral_start(problem: Problem, *, steps: int) -> Factors:
-    """Return factors of the zero-filled matrix over its density, with balanced columns."""
+def spectral_start(problem: Problem, *, steps: int, most: float = np.inf) -> Factors:
+    """Return factors of the zero-filled matrix over its density, with balanced columns.
+
+    The squares of what they hold are at most `most` times those of the values; many columns of
+    noise would exceed them.
+    """
     observed, k = problem.observed, problem.rank
     biases = mean_biases(problem)
     values = observed.rows.values
@@ -35,6 +39,12 @@ def spectral_start(problem: Problem, *, steps: int) -> Factors:
     if biases[1] is not None:
         values = values - biases[1][observed.rows.indices]
     factors = leading_factors(observed, values, k, problem.rng, steps=steps, trim=True)
+    U, V = (np.einsum("ia,ia->a", X, X, dtype=np.float64) for X in (factors.U, factors.V))
+    held, allowed = observed.density * float(U @ V), most * float(np.vdot(values, values))
+    if held > allowed:
+        scale = (allowed / held) ** 0.25
+        np.multiply(factors.U, scale, out=factors.U)
+        np.multiply(factors.V, scale, out=factors.V)
     return with_biases(problem, factors, biases)
 
 

@@ -13,7 +13,7 @@ from lowapprox.completion.observations import Host
 if TYPE_CHECKING:
     from lowapprox.completion.problem import Factors
 
-__all__ = ["factored", "finite", "gram", "product_change", "times"]
+__all__ = ["factored", "finite", "gram", "moved_on", "product_change", "times"]
 
 _ROWS = 1 << 13  # of a task
 _PART = 1 << 11  # rows that stay in the cache while they are converted
@@ -67,6 +67,23 @@ def times(X: Host, C: Host, out: Host) -> None:
             np.matmul(X[rows], small, out=out[rows])
 
     _run(work, X)
+
+
+def moved_on(X: Host, old: Host, relax: float, weights: Host) -> tuple[Host, Host]:
+    """Write ``old + relax (X - old)`` to X; return squared norms of columns, and weighted ones."""
+    sums = np.zeros((-(-X.shape[0] // _ROWS), 2, X.shape[1]))
+
+    def work(i: int) -> None:
+        for rows in _parts(i, X.shape[0]):
+            x = X[rows]
+            x += X.dtype.type(relax - 1.0) * (x - old[rows])
+            squares = x * x
+            sums[i, 0] += squares.sum(axis=0, dtype=np.float64)
+            sums[i, 1] += weights[rows] @ squares
+
+    _run(work, X)
+    plain, weighted = sums.sum(axis=0)
+    return plain, weighted
 
 
 def factored(X: Host, *, overwrite: bool = False) -> tuple[Host, Host]:
