@@ -23,6 +23,7 @@ __all__ = ["gauss_newton"]
 _DAMPING = 1.0  # relative to the density, which is the mean eigenvalue, times the residual's share
 _CG_TOL, _CG_STEPS = 1e-2, 500
 _LOST = 1e-15  # relative fall of the objective that is rounding
+_SLOW, _SLOW_STEPS = 1e-7, 20  # relative fall of the objective, and steps of it, that lead nowhere
 _GIVEN_UP = 1e6  # growth of the damping in steps that raise the objective
 _FEW = 4  # steps at a rank before the last
 
@@ -62,7 +63,7 @@ def _fitted(
     ridge = problem.ridge or 0.0
     residual = entries.values - entries.inner(point.U * point.s, point.V)
     loss = _loss(entries, residual, point, ridge)
-    share, growth, tol, done = _DAMPING, 2.0, _CG_TOL, 0
+    share, growth, tol, done, slow = _DAMPING, 2.0, _CG_TOL, 0, 0
     while growth < _GIVEN_UP and done != steps:
         tangent = Tangent(entries, point.U, point.V)
         # It vanishes with the residual, which keeps the convergence faster than linear.
@@ -79,6 +80,7 @@ def _fitted(
             share, growth = share * growth, 2 * growth
             continue
         fell = loss - lower > _LOST * loss
+        slow = slow + 1 if loss - lower < _SLOW * loss else 0
         tol = min(_CG_TOL, max(lower / loss, 1e-8))
         # Nielsen's rule: by the share of the predicted fall that came true.
         gain = (loss - lower) / max(predicted, 1e-300)
@@ -90,7 +92,7 @@ def _fitted(
         size = entries.relative(residual)
         if watch("gauss-newton", point.factors, residual=size, change=change):
             return point.factors
-        if not fell:
+        if not fell or slow == _SLOW_STEPS:
             break
     if steps is None:
         if not done:  # from the start no step leads down

@@ -17,6 +17,7 @@ from lowapprox.completion.holdout import hold_out
 from lowapprox.completion.losses import judge
 from lowapprox.completion.problem import Factors, HeldOut, Problem, Watch
 from lowapprox.completion.sorting import row_numbers
+from lowapprox.completion.tall import gram
 
 __all__ = ["Verdict", "died_out", "judged", "lost", "with_held_out"]
 
@@ -26,6 +27,7 @@ _CONTRADICTION = 10.0  # error at the entries held out over the residual
 _DEAD = 1e-9  # largest numbers of both factors, of values of size one
 _PART = 1 << 16  # entries that are judged at a time
 _FIVE_DIGITS = 1e-5
+_HUGE = 1e3  # size of a fit over that of the values, which no entries ask for
 _LOOSE = 0.95  # value of `tie`; patterns without structure are below 0.6
 _ROUNDING = 1e-6  # error at the entries held out that needs no explanation
 
@@ -108,6 +110,12 @@ def judged(problem: Problem, factors: Factors, watch: Watch) -> Verdict:
         text = "other matrices of this rank fit the observed entries as well"
         return Verdict(False, "not identified", text + why)
     converged = reason in {"residual", "change", "held-out"}
+    if converged and problem.loss != "logit" and (times := _excess(problem, factors)) > _HUGE:
+        return Verdict(
+            False,
+            "not identified",
+            f"the fit is {times:.1e} times as large as the observed values, elsewhere",
+        )
     return Verdict(converged, reason, f"the work ended by {reason!r} before the tolerance was met")
 
 
@@ -127,6 +135,20 @@ def _expected(problem: Problem, held: HeldOut, factors: Factors) -> tuple[float,
         return size, max(even, min(_CONTRADICTION * size, 2.0 * even))
     size = size if held.loss is not None else float(np.sqrt(size))
     return size, max(_CONTRADICTION * size, _ROUNDING)
+
+
+def _excess(problem: Problem, factors: Factors) -> float:
+    """Return the root mean square of all entries of the product over that of the observed values.
+
+    Between components it may be anything.
+    """
+    observed = problem.observed
+    if not observed.norm or observed.components[0] != 1:
+        return 0.0
+    U, V = (part[:, problem.inner] for part in (factors.U, factors.V))
+    mean = max(float(np.sum(gram(U) * gram(V))), 0.0) / (len(U) * len(V))
+    values = observed.rows.values
+    return float(np.sqrt(mean * values.size) / np.linalg.norm(values))
 
 
 def _exact(problem: Problem, factors: Factors) -> bool:

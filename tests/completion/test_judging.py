@@ -217,6 +217,22 @@ def test_biases_are_columns_that_others_may_replace() -> None:
         assert not complete(np.where(known, X, np.nan), 1, **options).converged
 
 
+def test_a_fit_that_is_huge_where_nothing_is_observed() -> None:
+    known = np.ones((6, 5), bool)
+    known[4:, 3:] = False
+    gen = np.random.default_rng(0)
+    observed = read(gen.standard_normal((6, 5)), mask=known)
+    problem = Problem(observed, 2, 0.0, 1e-3, 10, gen)
+    watch = Watch(problem, Reporter(None, progress=False))
+    watch.reason = "change"
+    U, V = gen.standard_normal((6, 2)), gen.standard_normal((5, 2))
+    assert judging.judged(problem, Factors(U, V), watch).converged
+    U[4:, 1], V[3:, 1] = 1e4, 1e4
+    verdict = judging.judged(problem, Factors(U, V), watch)
+    assert (verdict.converged, verdict.reason) == (False, "not identified")
+    assert "times as large as the observed values" in verdict.text
+
+
 def test_a_product_at_rest_with_a_residual_that_is_not() -> None:
     """Entries that nothing is known of may be so large that nothing else counts in the change."""
     observed = read(np.ones((3, 3)))
