@@ -71,15 +71,16 @@ def times(X: Host, C: Host, out: Host) -> None:
 
 def moved_on(X: Host, old: Host, relax: float, weights: Host) -> tuple[Host, Host]:
     """Write ``old + relax (X - old)`` to X; return squared norms of columns, and weighted ones."""
+    both = np.stack([np.ones(weights.size), weights]).astype(X.dtype)
     sums = np.zeros((-(-X.shape[0] // _ROWS), 2, X.shape[1]))
 
     def work(i: int) -> None:
         for rows in _parts(i, X.shape[0]):
             x = X[rows]
-            x += X.dtype.type(relax - 1.0) * (x - old[rows])
-            squares = x * x
-            sums[i, 0] += squares.sum(axis=0, dtype=np.float64)
-            sums[i, 1] += weights[rows] @ squares
+            step = x - old[rows]
+            step *= X.dtype.type(relax - 1.0)
+            x += step
+            sums[i] += both[:, rows] @ np.multiply(x, x, out=step)
 
     _run(work, X)
     plain, weighted = sums.sum(axis=0)
