@@ -17,7 +17,7 @@ from lowapprox.completion.tall import finite
 
 __all__ = ["Factors", "HeldOut", "Method", "Problem", "Record", "Watch"]
 
-_IMPROVEMENT = 1e-4  # relative fall of the error that counts
+_IMPROVEMENT = 3e-4  # relative fall of the error that is worth the time of some steps
 _BOTH = 10.0  # change of the residual over that of the product, from which on they disagree
 _STILL = 1e-3  # change of the product over the residual, from which on nothing happens any more
 
@@ -208,8 +208,9 @@ class Watch:
     history: list[Record] = field(default_factory=list)
     best: Factors | None = None
     reason: str = ""
-    _least: float = np.inf
+    _least: float = np.inf  # error from which falls are counted
     _since: int = 0
+    _lowest: float = np.inf
     _start: float = field(default_factory=perf_counter)
 
     def __call__(
@@ -228,8 +229,8 @@ class Watch:
             self._least, self._since = judged, 0
         else:
             self._since += 1
-        if self._since == 0 or self.best is None:
-            self.best = factors
+        if not judged >= self._lowest or self.best is None:
+            self._lowest, self.best = judged, factors
         least, small = problem.tol, problem.tol
         if problem.residual_tol is not None:
             least, small = problem.residual_tol, min(small, _STILL * residual)
@@ -260,7 +261,7 @@ class Watch:
         """Forget why the last method stopped, and what was best, for another one to follow."""
         self.reason, self._since = "", 0
         if forget:
-            self.best, self._least = None, np.inf
+            self.best, self._least, self._lowest = None, np.inf, np.inf
 
     def attempt(self, problem: Problem, steps: int) -> Watch:
         """Return a watch for one attempt of several, which continues the same history."""

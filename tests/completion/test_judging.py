@@ -16,7 +16,7 @@ from lowapprox.completion import judging
 from lowapprox.completion.complete import METHODS
 from lowapprox.completion.diagnosis import tie, undetermined
 from lowapprox.completion.losses import log_loss
-from lowapprox.completion.problem import Factors, Problem, Watch
+from lowapprox.completion.problem import Factors, HeldOut, Problem, Watch
 from lowapprox.completion.reading import read
 from tests.completion.problems import low_rank
 from tests.strategies import quiet, seeds
@@ -243,6 +243,20 @@ def test_a_product_at_rest_with_a_residual_that_is_not() -> None:
     assert not watch("als-cg", one, residual=0.4, change=1e-6)
     assert watch("als-cg", one, residual=0.4, change=1e-6)
     assert watch.reason == "change"
+
+
+def test_falls_that_are_worth_nothing_stop_the_work_and_still_count_as_better() -> None:
+    at = np.zeros(1, np.int64)
+    held = HeldOut(at, at, np.zeros(1))
+    rng = np.random.default_rng(0)
+    problem = Problem(read(np.ones((3, 3))), 1, None, 1e-9, 99, rng, held_out=held)
+    watch = Watch(problem, Reporter(None, progress=False))
+    errors = [2.0, 1.0, 1.0 - 1e-5, 1.0 - 2e-5, 1.0 - 1e-5]
+    steps = [Factors(np.full((3, 1), error), np.ones((3, 1))) for error in errors]
+    ended = [watch("als-cg", step, residual=0.5, change=1.0) for step in steps]
+    assert ended == [False] * 4 + [True]
+    assert watch.reason == "held-out"
+    assert watch.best is steps[3]
 
 
 @settings(max_examples=100)
