@@ -22,8 +22,8 @@ __all__ = ["Alternation", "als_cg", "als_chol", "gradients", "noisy", "random_st
 _SMALL = 1 << 18  # numbers that a pass reads, up to which compiled code is not worth loading
 _STEPS = 2
 _LEARNED_STEPS = 1  # more would fit rows to what the ridge does not know yet
-_RELAX = 1.5  # how far sweeps go while the learned ridge comes down, which takes them its time
-_FALLS = 0.003  # of the residual in a sweep: it comes down
+_RELAX = 1.5  # how far sweeps over noisy data go beside a ridge, which holds them back
+_FALLS = 0.003  # of the residual in a sweep, while they do
 _SHARE = 0.5  # of the squares of the values: what a start of noisy data holds at most
 _TRIAL_SWEEPS = 6
 _RANDOM_SWEEPS, _RANDOM_RIDGE = 3, 0.1  # the ridge over the Gram matrix to expect
@@ -77,7 +77,7 @@ def _alternate(
     solver: Solver,
 ) -> Factors:
     alternation = Alternation(problem, start)
-    learned = problem.ridge is None and noisy(problem)
+    slow = noisy(problem) and problem.ridge != 0 and not problem.nonneg
     relax, last = 1.0, np.inf
     majorant = None if problem.loss == "squared" else Majorant(problem)
     for sweep in count():
@@ -87,7 +87,7 @@ def _alternate(
         if majorant is not None:
             bounding, residual = majorant(alternation.factors)
             alternation.observe(bounding)
-        relax = _RELAX if learned and residual < (1 - _FALLS) * last else 1.0
+        relax = _RELAX if slow and residual < (1 - _FALLS) * last else 1.0
         last = residual
         if watch(name, alternation.factors, residual=residual, change=change):
             break
