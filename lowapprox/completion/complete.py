@@ -189,9 +189,10 @@ def complete(
     -----
     A sweep of "als-cg" [1]_ with s steps costs ``(8 s + 4) N k`` operations for N observed entries
     and rank k, and ``O((m + n) k^2)`` for the change of coordinates. There are two steps, and one
-    for the learned ridge of data that are not exact. "als-chol" [3]_ costs ``O(N k^2)``. Besides
-    the entries, in both orders, there are three pairs of factors in memory. Kernels give equal bits
-    for any number of threads.
+    for the learned ridge of data that are not exact. "als-chol" [3]_ costs ``O(N k^2)``. Beside a
+    ridge, sweeps over data that are not exact are over-relaxed while the residual falls: fewer are
+    needed. Besides the entries, in both orders, there are three pairs of factors in memory. Kernels
+    give equal bits for any number of threads.
 
     The learned ridge [2]_ lets components that the data do not support die out: `rank` may be
     larger than needed. "auto" takes data for exact where the residual that is left is small or has
