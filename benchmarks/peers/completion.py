@@ -154,7 +154,8 @@ def kernel_rate(k: int, steps: int) -> float:
         totals = [half.counts.astype(float) for half in (side.rows, side.columns)]
         F, X = solver.panels(side.shape[1], side.shape[0], k, values.dtype)
         F[:], X[:] = rng.standard_normal(F.shape), 0
-        elapsed += best_time(partial(solver, Half(side.rows, *totals), X, F, None, gauge, 1.0), 3)
+        half = Half(side.rows, *totals)
+        elapsed += best_time(partial(solver, half, X, F, None, gauge, 1.0, 1.0), 3)
     # The last step takes no sum.
     return 2 * values.size * k * (4 * steps + 2) / elapsed
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lowapprox._core.panels import aligned_empty
 from lowapprox._core.threads import kernel_threads, run_blocks
-from lowapprox.completion.halfstep import Gauge, Half, HalfSums
+from lowapprox.completion.halfstep import Gauge, Half, HalfSums, relaxed
 from lowapprox.completion.observations import Compressed, Host
 
 __all__ = ["CompiledGradients"]
@@ -20,7 +20,7 @@ _GROUP = (0,) * 8  # entries that go together
 _LARGE = 1 << 21  # bytes, of which a page is worth while
 _BLOCKS = 64  # of rows, for every number of threads the same
 _WIDE = 1 << 21  # bytes of F, from which on its rows are met by tiles
-_TILE = 5 << 18  # bytes of F that stay in the second cache
+_TILE = 7 << 18  # bytes of F that stay in the second cache
 _LEAST = 16  # tasks, that their memory stays small
 _USE = 5  # how often a tile meets a row of X, and a block a row of F, for that to pay
 
@@ -55,8 +55,9 @@ class CompiledGradients:
         return whole[:m, :k], whole[m:, :k]
 
     def __call__(
-        self, half: Half, X: Host, F: Host, offset: Host | None, gauge: Gauge, ridge: float
-    ) -> HalfSums:
+        self, half: Half, X: Host, F: Host, offset: Host | None, gauge: Gauge, ridge: float,
+        relax: float,
+    ) -> HalfSums:  # fmt: skip
         """Improve X in place; F and X come from `panels`."""
         from lowapprox.completion import kernels_cg as kernels
 
@@ -75,7 +76,7 @@ class CompiledGradients:
             offset=none if offset is None else offset,
             cuts=plan.cuts,
         )
-        model = kernels.Model(diagonal, spread, half.totals, dtype.type(ridge))
+        model = kernels.Model(diagonal, spread, half.totals, dtype.type(ridge), dtype.type(relax))
         layout = kernels.Layout((0,) * lanes, (0,) * parts, (0,) * panels, _GROUP)
         key = (plan.block, plan.tiles, plan.room, width, dtype, e.weights is None)
         if key not in self._scratch:
@@ -94,7 +95,8 @@ class CompiledGradients:
             free.append(scratch)
 
         run_blocks(work, len(bounds) - 1)
-        return HalfSums(*(float(s) for s in sums.sum(axis=(0, 2))))
+        loss, penalty, fall, after = (float(s) for s in sums.sum(axis=(0, 2)))
+        return HalfSums(loss, penalty, relaxed(fall, relax), after)
 
 
 @dataclass(frozen=True, slots=True)

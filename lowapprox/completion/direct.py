@@ -30,8 +30,9 @@ class CholeskyRows:
         return np.empty((m, k), dtype), np.empty((n, k), dtype)
 
     def __call__(
-        self, half: Half, X: Host, F: Host, offset: Host | None, gauge: Gauge, ridge: float
-    ) -> HalfSums:
+        self, half: Half, X: Host, F: Host, offset: Host | None, gauge: Gauge, ridge: float,
+        relax: float,
+    ) -> HalfSums:  # fmt: skip
         """Solve for X in place."""
         e, k = half.entries, X.shape[1]
         size = np.cumsum(e.counts * k * k + k * k)
@@ -41,7 +42,8 @@ class CholeskyRows:
         sums = np.zeros((max(bounds.size - 1, 0), 4))
 
         def work(i: int) -> None:
-            sums[i] = self._solve_rows(half, bounds[i], bounds[i + 1], X, F, offset, gauge, ridge)
+            rows = bounds[i], bounds[i + 1]
+            sums[i] = self._solve_rows(half, *rows, X, F, offset, gauge, ridge, relax)
 
         if blocks > 1:
             run_blocks(work, len(sums))
@@ -59,7 +61,7 @@ class CholeskyRows:
 
     def _solve_rows(
         self, half: Half, first: int, last: int, X: Host, F: Host, offset: Host | None,
-        gauge: Gauge, ridge: float,
+        gauge: Gauge, ridge: float, relax: float,
     ) -> list[float]:  # fmt: skip
         """Solve for some rows, and return the numbers of `HalfSums`."""
         e, k = half.entries, X.shape[1]
@@ -85,7 +87,8 @@ class CholeskyRows:
         row = np.repeat(np.arange(last - first), counts)
         before = y - np.einsum("tk,tk->t", near, old[row])
         diagonal += np.maximum(ridges, least)
-        X[first:last] = self.solved(G, b, old)
+        new = self.solved(G, b, old)
+        X[first:last] = new if relax == 1.0 else old + relax * (new - old)
         new = X[first:last].astype(np.float64)
         after = y - np.einsum("tk,tk->t", near, new[row])
         loss, loss_after = (float(np.sum(w * gap * gap)) for gap in (before, after))

@@ -8,7 +8,7 @@ is the preconditioner of all rows, at no cost for a single one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -16,9 +16,19 @@ import numpy as np
 
 from lowapprox.completion.folding import Penalty
 from lowapprox.completion.observations import Compressed, Host
-from lowapprox.completion.tall import gram, moved_on, times
+from lowapprox.completion.tall import gram, times
 
-__all__ = ["Gauge", "Gradients", "Half", "HalfSums", "Prior", "Solver", "Stepped", "half_step"]
+__all__ = [
+    "Gauge",
+    "Gradients",
+    "Half",
+    "HalfSums",
+    "Prior",
+    "Solver",
+    "Stepped",
+    "half_step",
+    "relaxed",
+]
 
 _ALIKE = 0.5  # logarithm of the ratio of two strengths
 
@@ -139,8 +149,9 @@ class Solver(Protocol):
         ...
 
     def __call__(
-        self, half: Half, X: Host, F: Host, offset: Host | None, gauge: Gauge, ridge: float
-    ) -> HalfSums:
+        self, half: Half, X: Host, F: Host, offset: Host | None, gauge: Gauge, ridge: float,
+        relax: float,
+    ) -> HalfSums:  # fmt: skip
         """Return what was done."""
         ...
 
@@ -198,7 +209,7 @@ def half_step(
     out: Host,
     relax: float = 1.0,
 ) -> Stepped:
-    """Write better rows X for fixed F to `out`, `relax` times as far away as the solver's."""
+    """Write better rows X for fixed F to `out`, `relax` times as far away as the solutions."""
     mean = gram(F, half.popularity) / max(float(half.popularity.sum()), 1.0)
     if solver.turns:
         gauge = Gauge.of(mean, prior.covariance, prior.spread)
@@ -207,14 +218,7 @@ def half_step(
     F_new, X_new = solver.panels(F.shape[0], X.shape[0], F.shape[1], F.dtype)
     times(F, gauge.forward, F_new)
     times(X, gauge.back, X_new)
-    if relax != 1.0:
-        out[:] = X_new
-    sums = solver(half, X_new, F_new, offset, gauge, prior.ridge)
-    if relax != 1.0:
-        # On the line through both the objective is a parabola, with its least at the solver's.
-        plain, weighted = moved_on(X_new, out, relax, half.totals)
-        penalty = prior.ridge * float(plain.sum()) + float(weighted @ gauge.spread)
-        sums = replace(sums, fall=relax * (2 - relax) * sums.fall, penalty_after=penalty)
+    sums = solver(half, X_new, F_new, offset, gauge, prior.ridge, relax)
     times(X_new, gauge.forward.T, out)
     # In the coordinates of the gauge weak directions are not lost among strong ones.
     own = gauge.forward @ gram(X_new) @ gauge.forward.T
@@ -243,8 +247,9 @@ class Gradients:
         return np.empty((m, k), dtype), np.empty((n, k), dtype)
 
     def __call__(
-        self, half: Half, X: Host, F: Host, offset: Host | None, gauge: Gauge, ridge: float
-    ) -> HalfSums:
+        self, half: Half, X: Host, F: Host, offset: Host | None, gauge: Gauge, ridge: float,
+        relax: float,
+    ) -> HalfSums:  # fmt: skip
         """Improve X in place."""
         from scipy.sparse import csr_array
 
@@ -269,7 +274,7 @@ class Gradients:
         inverse = 1 / np.where(inverse > 0, inverse, 1)
         unknown = e.counts == 0  # the ridge, or the least norm, says zero
         fall = np.where(unknown, np.einsum("ik,ik->i", ridges * X, X), 0)
-        X[unknown] = 0
+        X[unknown] *= 1 - relax
         r[unknown] = 0
         p = z = inverse * r
         rz = first = np.einsum("ik,ik->i", r, z)
@@ -278,13 +283,21 @@ class Gradients:
             pq = np.einsum("ik,ik->i", p, q)
             runs = (pq > 0) & (rz > np.finfo(X.dtype).eps ** 2 * first)
             step = np.where(runs, rz / np.where(runs, pq, 1), 0)
-            X += step[:, None] * p
+            X += relax * step[:, None] * p
             fall += step * rz
             r = r - step[:, None] * q
             z = inverse * r
             old, rz = rz, np.einsum("ik,ik->i", r, z)
             p = z + np.where(runs, rz / np.where(runs, old, 1), 0)[:, None] * p
-        return HalfSums(loss, penalty, _total(fall), _total(ridges * X * X))
+        return HalfSums(loss, penalty, relaxed(_total(fall), relax), _total(ridges * X * X))
+
+
+def relaxed(fall: float, relax: float) -> float:
+    """Return how far the objective falls on a way `relax` times as long.
+
+    On the line the objective is a parabola, whose least is where the way ended.
+    """
+    return relax * (2.0 - relax) * fall
 
 
 def _total(x: Host) -> float:

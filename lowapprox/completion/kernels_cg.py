@@ -70,13 +70,15 @@ class Entries(NamedTuple):
 class Model(NamedTuple):
     """The ridge of a number is `ridge` plus its item of `spread` times the total of the row.
 
-    The Gram matrix to expect is `expected` times the total, the sum of the weights of the row.
+    The Gram matrix to expect is `expected` times the total, the sum of the weights of the row. Rows
+    go `relax` times as far as to where the steps end.
     """
 
     expected: Any
     spread: Any
     totals: Any
     ridge: Any
+    relax: Any
 
 
 class Layout(NamedTuple):
@@ -197,7 +199,7 @@ def conjugate_gradients(
     entries in a group, if these are more.
     """
     indptr = entries.indptr
-    expected, spread, totals, ridge = model
+    expected, spread, totals, ridge, relax = model
     lanes, parts, panels, group = layout
     starts, near, y, share, residual, along, product, curvature, slope = scratch
     weighted, tiles, block = entries.weights.size > 0, starts.shape[0], slope.size
@@ -207,6 +209,7 @@ def conjugate_gradients(
     slot = max(v, g)
     zero, none = F.dtype.type(0), vfill(F.dtype.type(0), lanes)
     blank, even = vfill(zero, group), vfill(ridge, lanes)
+    stay = vfill(F.dtype.type(1) - relax, lanes)
     for begin in range(first, last, block):
         rows = min(block, last - begin)
         end = _arrange(entries, begin, rows, group, scratch)
@@ -252,7 +255,7 @@ def conjugate_gradients(
                 if empty:  # the ridge, or the least norm, says zero
                     _add(sums, 2 * slot, penalty, lanes)
                     for c in range((begin + i) * w, (begin + i + 1) * w, v):
-                        vstore(X, c, none)
+                        vstore(X, c, vmul(vload(X, c, lanes), stay))
             # The entries; the last step needs no more than its length.
             image = image if step < steps else along
             for t in range(tiles):
@@ -298,7 +301,7 @@ def conjugate_gradients(
                 for c in range(i * w, (i + 1) * w, v):
                     place = begin * w + c
                     p = vload(along, c, lanes)
-                    vstore(X, place, vmuladd(vload(X, place, lanes), ahead, p))
+                    vstore(X, place, vmuladd(vload(X, place, lanes), relax * ahead, p))
                     if step < steps:
                         res = vload(residual, c, lanes)
                         vstore(residual, c, vmulsub(res, ahead, vload(image, c, lanes)))

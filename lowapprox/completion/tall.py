@@ -13,12 +13,13 @@ from lowapprox.completion.observations import Host
 if TYPE_CHECKING:
     from lowapprox.completion.problem import Factors
 
-__all__ = ["factored", "finite", "gram", "moved_on", "product_change", "times"]
+__all__ = ["factored", "finite", "gram", "product_change", "times"]
 
 _ROWS = 1 << 13  # of a task
 _PART = 1 << 11  # rows that stay in the cache while they are converted
 _GRAM_COND = 1e-10  # ratio of eigenvalues of a Gram matrix that leaves digits to the smallest
 _FAINT = 1e-30  # square, from which on less is not certain in single precision
+_COMPARED = 1 << 15  # rows at least, that tell how much a product has changed
 _SMALL = 1 << 19  # numbers; below, the threads would only be in the way (and load numba)
 
 
@@ -69,24 +70,6 @@ def times(X: Host, C: Host, out: Host) -> None:
     _run(work, X)
 
 
-def moved_on(X: Host, old: Host, relax: float, weights: Host) -> tuple[Host, Host]:
-    """Write ``old + relax (X - old)`` to X; return squared norms of columns, and weighted ones."""
-    both = np.stack([np.ones(weights.size), weights]).astype(X.dtype)
-    sums = np.zeros((-(-X.shape[0] // _ROWS), 2, X.shape[1]))
-
-    def work(i: int) -> None:
-        for rows in _parts(i, X.shape[0]):
-            x = X[rows]
-            step = x - old[rows]
-            step *= X.dtype.type(relax - 1.0)
-            x += step
-            sums[i] += both[:, rows] @ np.multiply(x, x, out=step)
-
-    _run(work, X)
-    plain, weighted = sums.sum(axis=0)
-    return plain, weighted
-
-
 def factored(X: Host, *, overwrite: bool = False) -> tuple[Host, Host]:
     """Return Q with orthonormal columns and a small R with ``X = Q R``.
 
@@ -118,10 +101,16 @@ def _turned_gram(X: Host, W: Host) -> Host:
 
 
 def product_change(old: Factors, new: Factors) -> float:
-    """Return ``|U V^T - U_0 V_0^T| / |U V^T|``, without cancellation between the products."""
+    """Return ``|U V^T - U_0 V_0^T| / |U V^T|``, without cancellation between the products.
+
+    Factors of very many rows are compared at some of them, evenly spread.
+    """
 
     # It is dU V_0^T + U dV^T, of which all parts but these two are as small as the whole.
     def products(before: Host, after: Host, base: Host) -> Host:
+        some = slice(None, None, max(len(base) // _COMPARED, 1))
+        before, after, base = before[some], after[some], base[some]
+
         def part(rows: slice) -> tuple[Host, ...]:
             d, b = after[rows] - before[rows], base[rows]
             return d.T @ d, d.T @ b, b.T @ b

@@ -364,6 +364,19 @@ def test_tall_products(seed: int, k: int, m: int) -> None:
         np.testing.assert_allclose(change, exact, rtol=1e-5)
 
 
+def test_the_change_of_very_tall_products() -> None:
+    rng = np.random.default_rng(0)
+    old = Factors(rng.standard_normal((200_000, 3)), rng.standard_normal((90_000, 3)))
+    moved = (X + 0.01 * np.cumsum(rng.standard_normal(X.shape), 0) / 100 for X in (old.U, old.V))
+    new = Factors(*moved)
+    dU, dV = new.U - old.U, new.V - old.V
+    pairs = [(dU, dU, old.V, old.V), (new.U, new.U, dV, dV), (dU, new.U, old.V, dV)]
+    terms = [np.sum((a.T @ b) * (c.T @ d)) for a, b, c, d in pairs]
+    size = np.sum((new.U.T @ new.U) * (new.V.T @ new.V))
+    exact = np.sqrt((terms[0] + terms[1] + 2 * terms[2]) / size)
+    np.testing.assert_allclose(product_change(old, new), exact, rtol=0.02)
+
+
 @pytest.mark.parametrize("size", [1e-25, 1.0, 1e25])
 def test_gram_matrices_of_any_size(size: float) -> None:
     X = np.random.default_rng(0).standard_normal((50, 4), dtype=np.float32) * np.float32(size)
