@@ -18,7 +18,8 @@ __all__ = ["CompiledGradients"]
 
 _GROUP = (0,) * 8  # entries that go together
 _LARGE = 1 << 21  # bytes, of which a page is worth while
-_BLOCKS = 64  # of rows, for every number of threads the same
+_BLOCKS = 64  # of rows at most, for every number of threads the same
+_TASK = 1 << 22  # bytes of F that one of them meets at least
 _WIDE = 1 << 21  # bytes of F, from which on its rows are met by tiles
 _TILE = 7 << 18  # bytes of F that stay in the second cache
 _LEAST = 16  # tasks, that their memory stays small
@@ -134,7 +135,7 @@ def _tiles(e: Compressed, n: int, row: int) -> tuple[int, int]:
     m, count = e.indptr.size - 1, e.indices.size
     tiles, tasks = min(-(-n * row // _TILE), count // (_USE * m)), count // (4 * _USE * n) * 4
     pays = n * row > _WIDE and tiles > 1 and tasks >= _LEAST
-    return (tiles, tasks) if pays else (1, _BLOCKS)
+    return (tiles, tasks) if pays else (1, min(max(count * row // _TASK, 4), _BLOCKS))
 
 
 def _plan(half: Half, n: int, row: int) -> _Plan:
