@@ -152,6 +152,16 @@ def test_many_steps_are_exact(seed: int, k: int, weighted: bool) -> None:
     np.testing.assert_allclose(found[1], found[2], rtol=1e-6, atol=1e-7)
 
 
+def assert_alike(one: tuple[Array, HalfSums], other: tuple[Array, HalfSums]) -> None:
+    (a, first), (b, second) = one, other
+    tol = 2e4 * np.finfo(a.dtype).eps
+    np.testing.assert_allclose(a, b, rtol=0, atol=tol * np.abs(a).max())
+    for name in HalfSums.__slots__:
+        np.testing.assert_allclose(
+            getattr(first, name), getattr(second, name), rtol=tol, atol=tol * first.loss
+        )
+
+
 @given(seeds, st.sampled_from(PRECISIONS), st.sampled_from((1, 33, 130)), st.booleans())
 def test_compiled_steps_are_those_of_numpy(seed: int, dtype: Any, k: int, weighted: bool) -> None:
     half, X, F, offset, prior = random_half(seed, dtype, k, weighted)
@@ -161,13 +171,7 @@ def test_compiled_steps_are_those_of_numpy(seed: int, dtype: Any, k: int, weight
         out = np.empty_like(X)
         _, sums, *_ = half_step(half, X, F, offset, prior, solver, out)
         found.append((out, sums))
-    (a, first), (b, second) = found
-    tol = 2e4 * np.finfo(dtype).eps
-    np.testing.assert_allclose(a, b, rtol=0, atol=tol * np.abs(a).max())
-    for name in HalfSums.__slots__:
-        np.testing.assert_allclose(
-            getattr(first, name), getattr(second, name), rtol=tol, atol=tol * first.loss
-        )
+    assert_alike(*found)
 
 
 @given(seeds, st.sampled_from(PRECISIONS), st.sampled_from((1, 33, 130)), st.booleans())
@@ -182,13 +186,7 @@ def test_steps_by_tiles_are_those_row_by_row(seed: int, dtype: Any, k: int, weig
             fresh = replace(half, plans={})
             _, sums, *_ = half_step(fresh, X, F, offset, prior, CompiledGradients(2), out)
         found.append((out, sums))
-    (a, first), (b, second) = found
-    tol = 2e4 * np.finfo(dtype).eps
-    np.testing.assert_allclose(a, b, rtol=0, atol=tol * np.abs(a).max())
-    for name in HalfSums.__slots__:
-        np.testing.assert_allclose(
-            getattr(first, name), getattr(second, name), rtol=tol, atol=tol * first.loss
-        )
+    assert_alike(*found)
 
 
 def test_rows_that_do_not_wait_in_the_cache() -> None:
