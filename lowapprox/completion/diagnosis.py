@@ -271,15 +271,13 @@ def tie(observed: Observations, rng: np.random.Generator) -> float:
     It is the second singular value of the pattern with each row and column over the root of the
     number of its entries, by power iteration; the vector of the first one is known.
     """
-    from lowapprox.completion.start import products
-
     count, labels = observed.components
     sides = (observed.rows, observed.columns)
     degree = [half.counts.astype(np.float64) for half in sides]
     scale = [1.0 / np.sqrt(np.maximum(d, 1.0)) for d in degree]
     label = np.where(labels[1] < 0, count, labels[1])
     total = np.maximum(np.bincount(label, degree[1], count + 1), 1.0)
-    A = products(observed, np.ones(observed.count, observed.dtype))
+    A = observed.products(np.ones(observed.count, observed.dtype))
     x, value = rng.standard_normal(observed.shape[1]), 0.0
     for _ in range(_POWER_STEPS):
         first = np.sqrt(degree[1])

@@ -190,13 +190,13 @@ class Stepped(NamedTuple):
     ----------
     gauge : Gauge
     sums : HalfSums
-    gram : numpy.ndarray, shape (k, k)
-        ``X.T @ X`` of the new rows.
+    gram : numpy.ndarray, shape (k, k), or None
+        ``X.T @ X`` of the new rows, if they have a covariance.
     """
 
     gauge: Gauge
     sums: HalfSums
-    gram: Host
+    gram: Host | None
 
 
 def half_step(
@@ -220,8 +220,10 @@ def half_step(
     times(X, gauge.back, X_new)
     sums = solver(half, X_new, F_new, offset, gauge, prior.ridge, relax)
     times(X_new, gauge.forward.T, out)
-    # In the coordinates of the gauge weak directions are not lost among strong ones.
-    own = gauge.forward @ gram(X_new) @ gauge.forward.T
+    own = None
+    if prior.covariance is not None:
+        # In the coordinates of the gauge weak directions are not lost among strong ones.
+        own = gauge.forward @ gram(X_new) @ gauge.forward.T
     return Stepped(gauge, sums, own)
 
 

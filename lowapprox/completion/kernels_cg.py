@@ -15,9 +15,10 @@ own cache. There are two ways to wait less:
 
 With 10 million entries of 100,000 x 20,000 in single precision, one step for the rows of both
 factors took 33 + 48, 54 + 90, 131 + 214 and 314 + 472 ms row by row for 32, 64, 128 and 256
-columns, and 29 + 30, 49 + 49, 104 + 103 and 259 + 286 ms by tiles (2 threads, 512-bit vectors,
-caches of 2 MB). To prefetch nearer or farther ahead, to add up one group while the next one is
-multiplied, or to cut tiles where groups end changed less than 4 %.
+columns, and 29 + 30, 49 + 49, 104 + 103 and 259 + 286 ms by tiles of 1.25 MB (2 threads, 512-bit
+vectors, caches of 2 MB); up to 1.75 MB all took as long. To prefetch nearer or farther ahead, to
+add up one group while the next one is multiplied, or to cut tiles where groups end changed less
+than 4 %.
 
 F and X are flat, with ``len(panels) * len(parts) * len(lanes)`` numbers for each row. Rows of X do
 not depend on one another, so no bit depends on how they are shared out among threads.

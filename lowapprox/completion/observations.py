@@ -80,6 +80,18 @@ class Observations:
         m, n = self.shape
         return self.count / max(rank * (m + n - rank), 1)
 
+    def products(self, values: Host) -> Any:
+        """Return the products with the sparse matrix of some values, in the order of the rows."""
+        from scipy.sparse import csr_array
+
+        from lowapprox._core.csr import csr_products
+
+        # SciPy wants one dtype for both, and would copy the larger one.
+        index = self.rows.indices.dtype
+        few = values.size <= np.iinfo(index).max
+        indptr = self.rows.indptr.astype(index) if few else self.rows.indptr
+        return csr_products(csr_array((values, self.rows.indices, indptr), shape=self.shape))
+
     def selected(self, keep: Host) -> Observations:
         """Return the entries that a mask, in the order of the rows, marks."""
         rows = selected(self.rows, keep)

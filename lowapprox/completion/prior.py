@@ -108,6 +108,7 @@ class LearnedRidge:
 
     def after(self, side: int, half: Half, free: slice, step: Stepped) -> None:
         """Learn from new rows."""
+        assert step.gram is not None  # `before` tells a covariance
         # The expected covariance of a row depends on its number of entries alone.
         totals, rows = half.levels
         gauge, entries = step.gauge, rows * totals

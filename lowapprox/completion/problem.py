@@ -163,7 +163,8 @@ class Record:
         Norm of the residual at the observed entries over the norm of the values; NaN if not
         computed.
     change : float
-        Relative change of the product; NaN if not computed.
+        Relative change of the product, of more than 65,536 rows or columns at some of them; NaN if
+        not computed.
     held_out : float
         Root mean squared error at entries held out, in the units of the data; the mean absolute
         error for the loss "huber", the mean logistic loss for "logit"; NaN without such entries.

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from lowapprox._core.csr import csr_products
 from lowapprox.completion.diagnosis import parts
 from lowapprox.completion.observations import Compressed, Host, Observations
 from lowapprox.completion.problem import Factors, Problem
@@ -17,7 +16,6 @@ __all__ = [
     "leading_factors",
     "leading_pairs",
     "mean_biases",
-    "products",
     "spectral_start",
     "with_biases",
 ]
@@ -158,7 +156,7 @@ def leading_pairs(
         has a singular vector of its own, which says nothing about the rest.
     """
     m, n = observed.shape
-    A = products(observed, values)
+    A = observed.products(values)
     row_scale = col_scale = None
     if trim:
         row_scale = _trimming(observed.rows).astype(values.dtype)[:, None]
@@ -190,22 +188,8 @@ def leading_pairs(
     )
 
 
-def products(observed: Observations, values: Host) -> Any:
-    """Return the products with the sparse matrix of some values at the entries."""
-    return csr_products(_matrix(observed.rows, values, observed.shape))
-
-
 def _orthonormal(X: Host) -> Host:
     return factored(X, overwrite=True)[0].astype(X.dtype, copy=False)
-
-
-def _matrix(rows: Compressed, values: Host, shape: tuple[int, int]) -> Any:
-    from scipy.sparse import csr_array
-
-    # SciPy wants one dtype for both, and would copy the larger one.
-    few = values.size <= np.iinfo(rows.indices.dtype).max
-    indptr = rows.indptr.astype(rows.indices.dtype) if few else rows.indptr
-    return csr_array((values, rows.indices, indptr), shape=shape)
 
 
 def _trimming(entries: Compressed) -> Host:
